@@ -104,10 +104,10 @@ type Packet struct {
 	edited    bool
 	malformed Event
 	events    [maxEvents]Event
-	l4        uint16 // offset of the transport header
-	payload   uint16 // offset of the payload
-	end       uint16 // one past the last byte that belongs to the packet
-	fragOff   uint16 // offset of this fragment in bytes
+	l4        uint32 // offset of the transport header
+	payload   uint32 // offset of the payload
+	end       uint32 // one past the last byte that belongs to the packet
+	fragOff   uint32 // offset of this fragment in bytes
 	sport     uint16 // TCP, UDP, SCTP; else 0
 	dport     uint16
 	fragID    uint32
