@@ -31,11 +31,11 @@ const MaxLen = 65531
 // Patch changes no length and does not decode again; the header views are
 // built on it.
 func (p *Packet) Patch(off int, b []byte) error {
+	if p.version == 0 || p.l4 == 0 {
+		return ErrHeader
+	}
 	if off < 0 || off+len(b) > int(p.end) || len(b) == 0 {
 		return ErrLength
-	}
-	if p.version == 0 {
-		return ErrHeader
 	}
 	if p.Attrs&Truncated != 0 {
 		return ErrTruncated
@@ -50,15 +50,13 @@ func (p *Packet) Patch(off int, b []byte) error {
 	if p.frag&fragLater != 0 && (inTransport || inAddrs) {
 		return ErrFragment
 	}
-	ready := p.prepare()
-	if p.version == 4 && off < 20 && l4 >= 20 {
-		p.adjust(10, off, b[:min(len(b), l4-off)], 0, false)
-	} else if p.version == 4 && off < l4 {
+	p.prepare()
+	if p.version == 4 && off < l4 {
 		p.adjust(10, off, b[:min(len(b), l4-off)], 0, false)
 	}
 	switch {
 	case field < 0:
-	case ready && p.proto == ProtoUDP && p.version == 4 && binary.BigEndian.Uint16(p.Data[field:]) == 0:
+	case p.proto == ProtoUDP && p.version == 4 && binary.BigEndian.Uint16(p.Data[field:]) == 0:
 		// The sender chose to send none.
 	case inTransport:
 		from := max(off, l4)
@@ -76,13 +74,12 @@ func (p *Packet) Patch(off int, b []byte) error {
 
 // prepare completes a checksum that the kernel left open, once, before the
 // first edit. A super-packet's too: segmentation builds on it.
-func (p *Packet) prepare() (ready bool) {
+func (p *Packet) prepare() {
 	if p.edited || p.Offload&(CsumNotReady|GSO) == 0 || p.frag != 0 {
-		return true
+		return
 	}
 	p.completeChecksum()
 	p.Offload &^= CsumNotReady
-	return true
 }
 
 func (p *Packet) addrsTouched(off, n int) bool {
