@@ -1,0 +1,11 @@
+package app
+
+// newParser makes the parser of a protocol; nil for protocols that are only
+// recognised. This is the one table of parsers.
+func newParser(p Proto) parser {
+	switch p {
+	case HTTP1:
+		return newHTTP1()
+	}
+	return nil
+}
