@@ -34,7 +34,16 @@ func (p *Packet) Decode() {
 	p.sport, p.dport = 0, 0
 	n := uint32(len(p.Data))
 	p.l4, p.payload, p.end = 0, 0, n
+	if p.LinkEvent != 0 {
+		p.invalid(p.LinkEvent)
+	}
+	if p.HWProtocol != 0 && p.HWProtocol != EtherIPv4 && p.HWProtocol != EtherIPv6 {
+		return // ARP and the like: nothing here to decode
+	}
 	if n == 0 {
+		if p.LinkEvent != 0 {
+			return
+		}
 		p.invalid(EventIPv4PacketTooSmall)
 		return
 	}
@@ -45,9 +54,9 @@ func (p *Packet) Decode() {
 		p.decodeIPv6()
 	default:
 		switch p.HWProtocol {
-		case 0x0800:
+		case EtherIPv4:
 			p.invalid(EventIPv4WrongIPVersion)
-		case 0x86dd:
+		case EtherIPv6:
 			p.invalid(EventIPv6WrongIPVersion)
 		default:
 			p.invalid(EventIPRawInvalidIPVersion)
@@ -81,7 +90,7 @@ func (p *Packet) decodeIPv4() {
 		p.invalid(EventIPv4PacketTooSmall)
 		return
 	}
-	if p.HWProtocol == 0x86dd {
+	if p.HWProtocol == EtherIPv6 {
 		p.invalid(EventIPv6WrongIPVersion)
 		return
 	}
@@ -190,7 +199,7 @@ func (p *Packet) decodeIPv6() {
 		p.invalid(EventIPv6PacketTooSmall)
 		return
 	}
-	if p.HWProtocol == 0x0800 {
+	if p.HWProtocol == EtherIPv4 {
 		p.invalid(EventIPv4WrongIPVersion)
 		return
 	}

@@ -105,7 +105,7 @@ func (p *Packet) adjust(field, off int, b []byte, parity int, udp bool) {
 		if (off+i-parity)&1 == 1 {
 			shift = 0
 		}
-		acc += uint64(^(uint16(p.Data[off+i])<<shift)) + uint64(uint16(c)<<shift)
+		acc += uint64(^(uint16(p.Data[off+i]) << shift)) + uint64(uint16(c)<<shift)
 	}
 	c := ^fold(acc)
 	if udp && c == 0 {

@@ -87,7 +87,8 @@ type Packet struct {
 	Number     uint64  // ordinal in a capture, from 1; 0 from a live queue
 	VLANs      [3]uint16
 	NVLAN      uint8  // how many of VLANs hold a tag's VLAN id, outermost first (captures)
-	L2         []byte // link-layer header; borrowed like Data
+	LinkEvent  Event  // what was wrong with the link layer, set by DecodeLink; Decode takes it over
+	L2         []byte // link-layer header or frame start; borrowed like Data
 	CT         []byte // nested CTA_* attributes as the kernel sent them; borrowed
 	SecCtx     []byte // security label; borrowed
 
