@@ -1,0 +1,186 @@
+package mpm
+
+import (
+	"bytes"
+	"encoding/binary"
+	"slices"
+)
+
+// gramLen is the number of bytes by which a pattern is known: one load.
+const gramLen = 4
+
+// fold4 and fold8 make letters equal in both cases with one operation. They also
+// join a few other bytes ('@' and '`'), which costs a comparison, never a match.
+const (
+	fold2 = 0x2020
+	fold4 = 0x20202020
+	fold8 = 0x2020202020202020
+)
+
+// gramTable holds the patterns of four bytes and more that may lie anywhere.
+type gramTable struct {
+	filter []uint64 // bit set over the top bits of the hash
+	shift  uint8    // hash >> shift is a bit of filter
+	bshift uint8    // hash >> bshift is a bucket
+	start  []uint32 // bucket b is cands[start[b]:start[b+1]]
+	cands  []cand
+}
+
+// cand says: where key stands in the data, pattern pat may stand off bytes before.
+type cand struct {
+	key uint32
+	pat uint32
+	off uint32
+}
+
+func hash4(key uint32) uint32 { return key * 0x9e3779b1 }
+
+// common is text that most buffers of most traffic contain. Patterns are not known
+// by four bytes of it if they have others.
+const common = "GET / HTTP/1.1\r\nHost: www.\r\nUser-Agent: Mozilla/5.0 (Windows NT 10.0; Win64; x64; rv:109.0) AppleWebKit/537.36 (KHTML, like Gecko) " +
+	"Chrome/120.0.0.0 Safari/537.36 Gecko/20100101 Firefox/115.0\r\nMozilla/4.0 (compatible; MSIE 7.0; Windows NT 6.1; Trident/4.0; .NET CLR 2.0.50727) (X11; Linux x86_64) (Macintosh; Intel Mac OS X 10_15_7)\r\n" +
+	"Accept: text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,image/webp,*/*;q=0.8\r\nAccept-Language: en-US,en;q=0.5\r\n" +
+	"Accept-Encoding: gzip, deflate\r\nConnection: keep-alive\r\nConnection: close\r\nContent-Type: application/x-www-form-urlencoded\r\n" +
+	"Content-Length: 100\r\nCache-Control: no-cache\r\nReferer: http://www.\r\nCookie: PHPSESSID=\r\nPOST /index.php?id= HTTP/1.0\r\n" +
+	"HTTP/1.1 200 OK\r\nDate: Mon, 01 Jan 2024 00:00:00 GMT\r\nServer: Apache nginx\r\nContent-Type: text/html; charset=utf-8\r\nTransfer-Encoding: chunked\r\n" +
+	"Last-Modified: Set-Cookie: path=/; expires= ETag: \"\r\nContent-Disposition: form-data; name=\"file\"; filename=\"\r\nmultipart/form-data; boundary=----\r\n" +
+	"<!DOCTYPE html><html><head><meta charset=\"utf-8\"><title></title><script type=\"text/javascript\" src=\"https://www.\"></script>" +
+	"<link rel=\"stylesheet\" href=\"/css/style.css\"></head><body><div class=\"\"><span><a href=\"https://www.\"></a></div><img src=\"/images/.png\"><input type=\"text\" name=\"\" value=\"\"></body></html>" +
+	"function(){var document.getElementById(\"\");return this.length;} if (window.location) { new Array(0); }; undefined for (var i = 0; i < " +
+	"the and that with this from have for not are you .com .net .org .php .html .js .jpg /wp-content/plugins/ /api/v1/ ?action=&id=&name= " +
+	"\x00\x00\x00\x00\x00\x00\x00\x00\xff\xff\xff\xff\xff\xff\xff\xff\x00\x00\x00\x01\x00\x00\x00\x02" +
+	"                \t\t\t\t\t\r\n\r\nAAAAAAAAAAAA....////\\\\\\\\----====____0000000011111111%20%20%%%%"
+
+// build chooses for each pattern the four bytes that are rarest, among the set's own
+// patterns (which look like the traffic they are written for) and in common text,
+// and spreads patterns over many keys so that no input meets a long bucket.
+func (t *gramTable) build(m *Matcher, pats []uint32) {
+	if len(pats) == 0 {
+		return
+	}
+	freq := make(map[uint32]uint32, 16*len(pats))
+	text := []byte(common)
+	for i := 0; i+gramLen <= len(text); i++ {
+		freq[binary.LittleEndian.Uint32(text[i:])|fold4] += 64
+	}
+	for _, d := range pats {
+		b := m.bytes(d)
+		for i := 0; i+gramLen <= len(b); i++ {
+			freq[binary.LittleEndian.Uint32(b[i:])|fold4]++
+		}
+	}
+	// Patterns with little choice choose first.
+	order := slices.Clone(pats)
+	slices.SortStableFunc(order, func(a, b uint32) int { return int(m.pats[a].n) - int(m.pats[b].n) })
+	load := make(map[uint32]uint32, len(pats))
+	t.cands = make([]cand, 0, len(pats))
+	for _, d := range order {
+		b := m.bytes(d)
+		var best, bestCost uint32
+		at := -1
+		for i := 0; i+gramLen <= len(b) && i < 1<<16; i++ {
+			k := binary.LittleEndian.Uint32(b[i:]) | fold4
+			cost := freq[k] + 4*load[k] + dull(b[i:i+gramLen])
+			if at < 0 || cost < bestCost {
+				best, bestCost, at = k, cost, i
+			}
+		}
+		load[best]++
+		t.cands = append(t.cands, cand{best, d, uint32(at)})
+	}
+
+	// One bit in 16 set keeps false alarms few. 2^18 bits are 32 KiB, a first-level cache.
+	fbits := min(max(log2ceil(len(t.cands)*16), 9), 20)
+	bbits := min(max(log2ceil(len(t.cands)), 1), fbits)
+	t.shift, t.bshift = uint8(32-fbits), uint8(32-bbits)
+	t.filter = make([]uint64, 1<<fbits/64)
+	t.start = make([]uint32, 1<<bbits+1)
+	slices.SortStableFunc(t.cands, func(a, b cand) int {
+		ha, hb := hash4(a.key), hash4(b.key)
+		switch {
+		case ha < hb:
+			return -1
+		case ha > hb:
+			return 1
+		}
+		return 0
+	})
+	for _, c := range t.cands {
+		h := hash4(c.key)
+		t.filter[h>>t.shift>>6] |= 1 << (h >> t.shift & 63)
+		t.start[h>>t.bshift+1]++
+	}
+	for i := 1; i < len(t.start); i++ {
+		t.start[i] += t.start[i-1]
+	}
+}
+
+// dull is the handicap of four bytes that say little whatever the traffic: few distinct bytes.
+func dull(b []byte) uint32 {
+	distinct := 0
+	for i := range b {
+		if bytes.IndexByte(b[:i], b[i]) < 0 {
+			distinct++
+		}
+	}
+	switch distinct {
+	case 1:
+		return 256
+	case 2:
+		return 16
+	}
+	return 0
+}
+
+func (m *Matcher) bytes(d uint32) []byte {
+	p := &m.pats[d]
+	return m.blob[p.off : p.off+p.n]
+}
+
+func (t *gramTable) scan(m *Matcher, data []byte, s *Scratch) {
+	filter, shift := t.filter, t.shift&31
+	i := 0
+	// One load serves four positions; the four probes do not wait for each other.
+	for ; i+8 <= len(data); i += 4 {
+		w := binary.LittleEndian.Uint64(data[i:]) | fold8
+		h0 := hash4(uint32(w)) >> shift
+		h1 := hash4(uint32(w>>8)) >> shift
+		h2 := hash4(uint32(w>>16)) >> shift
+		h3 := hash4(uint32(w>>24)) >> shift
+		b0 := filter[h0>>6] >> (h0 & 63)
+		b1 := filter[h1>>6] >> (h1 & 63)
+		b2 := filter[h2>>6] >> (h2 & 63)
+		b3 := filter[h3>>6] >> (h3 & 63)
+		if (b0|b1|b2|b3)&1 == 0 {
+			continue
+		}
+		if b0&1 != 0 {
+			t.check(m, uint32(w), data, i, s)
+		}
+		if b1&1 != 0 {
+			t.check(m, uint32(w>>8), data, i+1, s)
+		}
+		if b2&1 != 0 {
+			t.check(m, uint32(w>>16), data, i+2, s)
+		}
+		if b3&1 != 0 {
+			t.check(m, uint32(w>>24), data, i+3, s)
+		}
+	}
+	for ; i+gramLen <= len(data); i++ {
+		k := binary.LittleEndian.Uint32(data[i:]) | fold4
+		h := hash4(k) >> shift
+		if filter[h>>6]>>(h&63)&1 != 0 {
+			t.check(m, k, data, i, s)
+		}
+	}
+}
+
+func (t *gramTable) check(m *Matcher, key uint32, data []byte, i int, s *Scratch) {
+	b := hash4(key) >> (t.bshift & 31)
+	for _, c := range t.cands[t.start[b]:t.start[b+1]] {
+		if c.key == key {
+			m.try(c.pat, data, i-int(c.off), s)
+		}
+	}
+}
