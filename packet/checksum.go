@@ -125,15 +125,17 @@ func (p *Packet) TransportChecksumOK() bool {
 	return p.transportSum(pseudo) == 0xffff
 }
 
-var castagnoli = crc32.MakeTable(crc32.Castagnoli)
+var (
+	castagnoli = crc32.MakeTable(crc32.Castagnoli)
+	noCRC      = make([]byte, 4)
+)
 
 // sctpCRC is the CRC32c of RFC 9260 appendix A, over the packet with a zero
 // checksum field.
 func (p *Packet) sctpCRC() uint32 {
 	b := p.Data[p.l4:p.end]
-	var zero [4]byte
 	c := crc32.Update(0, castagnoli, b[:8])
-	c = crc32.Update(c, castagnoli, zero[:])
+	c = crc32.Update(c, castagnoli, noCRC)
 	return crc32.Update(c, castagnoli, b[12:])
 }
 
