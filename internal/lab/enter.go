@@ -47,7 +47,7 @@ func denied(err error) error {
 	if errors.As(err, &already) {
 		return err
 	}
-	for _, refusal := range [...]error{unix.EPERM, unix.EACCES, unix.ENOSPC, unix.EUSERS, unix.EINVAL, unix.EROFS} {
+	for _, refusal := range [...]error{unix.EPERM, unix.EACCES, unix.ENOSPC, unix.EUSERS, unix.EROFS} {
 		if errors.Is(err, refusal) {
 			return &DeniedError{Setting: forbidding(os.ReadFile), Err: err}
 		}
@@ -143,7 +143,7 @@ func again() (int, error) {
 			[]syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getegid(), Size: 1}})
 	}
 	if err != nil {
-		return 0, denied(err)
+		return 0, &DeniedError{Setting: forbidding(os.ReadFile), Err: err}
 	}
 
 	ended := make(chan struct{})

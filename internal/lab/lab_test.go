@@ -24,8 +24,6 @@ import (
 	"github.com/garita/garita/internal/lab"
 )
 
-func TestMain(m *testing.M) { os.Exit(lab.Main(m)) }
-
 func newLab(t *testing.T) *lab.Lab {
 	t.Helper()
 	l, err := lab.New()
