@@ -104,7 +104,7 @@ func counterpart(proto, t uint8) (peer uint8, echo, ok bool) {
 		case 0, 8:
 			return t ^ 8, true, true
 		case 13, 14, 15, 16, 17, 18: // timestamp, information, address mask
-			return (t-1)^1 + 1, false, true
+			return (t - 1) ^ 1 + 1, false, true
 		case 9, 10: // router advertisement, solicitation
 			return 19 - t, false, true
 		}
@@ -114,7 +114,7 @@ func counterpart(proto, t uint8) (peer uint8, echo, ok bool) {
 	case 128, 129: // echo
 		return t ^ 1, true, true
 	case 133, 134, 135, 136: // neighbour discovery
-		return (t-1)^1 + 1, false, true
+		return (t - 1) ^ 1 + 1, false, true
 	case 139, 140: // node information
 		return t ^ 139 ^ 140, false, true
 	case 144, 145, 146, 147: // home agent discovery, mobile prefix
