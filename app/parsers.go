@@ -6,6 +6,10 @@ func newParser(p Proto) parser {
 	switch p {
 	case HTTP1:
 		return newHTTP1()
+	case DNS:
+		return newDNS()
+	case TLS:
+		return newTLS()
 	}
 	return nil
 }

@@ -1,0 +1,4 @@
+package app
+
+// SMTPConfig is what the operator may choose about SMTP.
+type SMTPConfig struct{}
