@@ -78,7 +78,7 @@ func (t *TLSTx) Version(d Dir) uint16 {
 
 // JA3 returns the JA3 string of the client and its hash; nil before its hello.
 func (t *TLSTx) JA3() (str, hash []byte) {
-	if t.ja3 == nil && t.Client.Seen && t.Client.Version >= VersionSSL3 {
+	if t.ja3 == nil && t.Client.Seen && !t.Client.SSLv2 {
 		t.ja3 = appendJA3(nil, &t.Client)
 		t.ja3Hash = md5Hex(t.ja3)
 	}
@@ -88,7 +88,7 @@ func (t *TLSTx) JA3() (str, hash []byte) {
 // JA3S returns the JA3S string of the server and its hash; nil before its
 // hello.
 func (t *TLSTx) JA3S() (str, hash []byte) {
-	if t.ja3s == nil && t.Server.Seen && t.Server.Version >= VersionSSL3 {
+	if t.ja3s == nil && t.Server.Seen && !t.Server.SSLv2 {
 		t.ja3s = appendJA3S(nil, &t.Server)
 		t.ja3sHash = md5Hex(t.ja3s)
 	}
@@ -97,7 +97,7 @@ func (t *TLSTx) JA3S() (str, hash []byte) {
 
 // JA4 returns the JA4 fingerprint of the client; nil before its hello.
 func (t *TLSTx) JA4() []byte {
-	if t.ja4 == nil && t.Client.Seen && t.Client.Version >= VersionSSL3 {
+	if t.ja4 == nil && t.Client.Seen && !t.Client.SSLv2 {
 		t.ja4 = ja4(&t.Client, false)
 	}
 	return t.ja4
@@ -501,7 +501,7 @@ func (p *tlsParser) v2Record(c *Conn, d Dir, b []byte) (n, need int) {
 	switch {
 	case m[0] == 1 && d == ToServer && len(m) >= 9 && !t.Client.Seen:
 		hello := &t.Client
-		hello.Seen = true
+		hello.Seen, hello.SSLv2 = true, true
 		hello.Version = binary.BigEndian.Uint16(m[1:])
 		specs := int(binary.BigEndian.Uint16(m[3:]))
 		id := int(binary.BigEndian.Uint16(m[5:]))
@@ -518,7 +518,7 @@ func (p *tlsParser) v2Record(c *Conn, d Dir, b []byte) (n, need int) {
 		t.recordVersion[d] = VersionSSL2
 		t.reach(ToServer, StageHeaders)
 	case m[0] == 4 && d == ToClient && len(m) >= 11 && !t.Server.Seen:
-		t.Server.Seen = true
+		t.Server.Seen, t.Server.SSLv2 = true, true
 		t.Server.Version = binary.BigEndian.Uint16(m[3:])
 		t.recordVersion[d] = VersionSSL2
 		t.reach(ToClient, StageHeaders)

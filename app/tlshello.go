@@ -39,6 +39,7 @@ const (
 // whoever owns the bytes it was decoded from.
 type TLSHello struct {
 	Seen       bool
+	SSLv2      bool   // in the form of SSLv2: no extensions
 	Version    uint16 // legacy_version
 	Random     []byte // 32 bytes
 	SessionID  []byte
@@ -69,6 +70,31 @@ func (h *TLSHello) NegotiatedVersion() uint16 {
 	return h.Version
 }
 
+// TLSVersionName is Suricata's name of a version.
+func TLSVersionName(v uint16) string {
+	switch v {
+	case VersionSSL2:
+		return "SSLv2"
+	case VersionSSL3:
+		return "SSLv3"
+	case VersionTLS10:
+		return "TLSv1"
+	case VersionTLS11:
+		return "TLS 1.1"
+	case VersionTLS12:
+		return "TLS 1.2"
+	case VersionTLS13:
+		return "TLS 1.3"
+	}
+	if v >= 0x7f10 && v <= 0x7f1c {
+		return "TLS 1.3 draft-" + string(appendUint(nil, uint64(v&0xff)))
+	}
+	if v > 0x7f00 && v < 0x7f10 {
+		return "TLS 1.3 draft-<16"
+	}
+	return "UNDETERMINED"
+}
+
 // tlsGrease says whether v is one of the values that RFC 8701 reserves.
 func tlsGrease(v uint16) bool { return v&0x0f0f == 0x0a0a && v>>8 == v&0xff }
 
@@ -84,6 +110,22 @@ func (h *TLSHello) decode(b []byte, client bool) Event {
 	h.Version = binary.BigEndian.Uint16(b)
 	h.Random = b[2:34:34]
 	b = b[34:]
+	if !client && (h.Version > 0x7f00 && h.Version <= 0x7f15 || h.Version == VersionTLS13) {
+		// Drafts of TLS 1.3 up to 21 had neither session nor compression; the
+		// first ones called themselves 1.3.
+		if h.Version == VersionTLS13 {
+			h.Versions = []uint16{0x7f01}
+		}
+		if len(b) < 4 {
+			return tlsInvalidHandshake
+		}
+		h.Ciphers = be16s(b[:2])
+		n := int(binary.BigEndian.Uint16(b[2:]))
+		if n > len(b)-4 {
+			return tlsInvalidLength
+		}
+		return h.extensions(b[4:4+n], client)
+	}
 	n := int(b[0])
 	if n > 32 || len(b) < 1+n {
 		return tlsInvalidHandshake

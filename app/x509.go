@@ -344,7 +344,7 @@ func appendAttributeType(dst, oid []byte) []byte {
 	case "\x55\x04\x08":
 		return append(dst, "ST"...)
 	case "\x55\x04\x09":
-		return append(dst, "street"...)
+		return append(dst, "streetAddress"...)
 	case "\x55\x04\x0a":
 		return append(dst, "O"...)
 	case "\x55\x04\x0b":
@@ -367,6 +367,8 @@ func appendAttributeType(dst, oid []byte) []byte {
 		return append(dst, "generationQualifier"...)
 	case "\x55\x04\x2e":
 		return append(dst, "dnQualifier"...)
+	case "\x55\x1d\x11":
+		return append(dst, "subjectAltName"...)
 	case "\x2a\x86\x48\x86\xf7\x0d\x01\x09\x01":
 		return append(dst, "Email"...)
 	case "\x2a\x86\x48\x86\xf7\x0d\x01\x09\x02":
@@ -376,11 +378,11 @@ func appendAttributeType(dst, oid []byte) []byte {
 	case "\x09\x92\x26\x89\x93\xf2\x2c\x64\x01\x01":
 		return append(dst, "UID"...)
 	case "\x2b\x06\x01\x04\x01\x82\x37\x3c\x02\x01\x01":
-		return append(dst, "jurisdictionL"...)
+		return append(dst, "msJurisdictionLocality"...)
 	case "\x2b\x06\x01\x04\x01\x82\x37\x3c\x02\x01\x02":
-		return append(dst, "jurisdictionST"...)
+		return append(dst, "msJurisdictionStateOrProvince"...)
 	case "\x2b\x06\x01\x04\x01\x82\x37\x3c\x02\x01\x03":
-		return append(dst, "jurisdictionC"...)
+		return append(dst, "msJurisdictionCountry"...)
 	}
 	dst = append(dst, "OID("...)
 	dst = appendOID(dst, oid)
