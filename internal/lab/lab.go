@@ -28,6 +28,7 @@ import (
 	"os/exec"
 	"runtime"
 	"sync"
+	"sync/atomic"
 
 	"github.com/vishvananda/netns"
 	"golang.org/x/sys/unix"
@@ -79,6 +80,8 @@ const (
 type Lab struct {
 	ns   [nodes]netns.NsHandle
 	seen seen
+
+	pings atomic.Uint32 // echo identifiers used
 
 	stop    context.CancelFunc
 	servers sync.WaitGroup
@@ -168,6 +171,10 @@ func (l *Lab) In(n Node, f func() error) error {
 		return f()
 	})
 }
+
+// NetNS is the open file of the network namespace of node n, for whoever takes
+// one to work in. It belongs to the lab and is good until Close.
+func (l *Lab) NetNS(n Node) int { return int(l.ns[n]) }
 
 // onThread runs f on a thread that is thrown away afterwards.
 func onThread(f func() error) error {

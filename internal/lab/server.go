@@ -16,6 +16,7 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -39,10 +40,10 @@ const (
 
 // Seen is one thing that reached the server.
 type Seen struct {
-	Service string         // http, https, dns, echo
-	Proto   string         // tcp or udp
-	From    netip.AddrPort // the client's end; IPv4 addresses are plain
-	What    string         // "GET /page", "A evil.example.", "5 bytes"
+	Service string         // http, https, dns, echo, ping
+	Proto   string         // tcp, udp or icmp
+	From    netip.AddrPort // the client's end, plain IPv4 addresses; for icmp the port is the echo identifier
+	What    string         // "GET /page", "A evil.example.", "hello" in quotes or "100 bytes", `ping "hello"`
 }
 
 type seen struct {
@@ -115,16 +116,21 @@ func (l *Lab) serve() error {
 			l.closers = append(l.closers, func() { _ = listener.Close() })
 			l.servers.Go(func() { s.serve(listener) })
 		}
+		pings, icmpProto := "ip4:icmp", 1
+		if ip.Is6() {
+			pings, icmpProto = "ip6:ipv6-icmp", 58
+		}
 		for _, s := range [...]struct {
-			port  uint16
-			serve func(net.PacketConn)
+			network, address string
+			serve            func(net.PacketConn)
 		}{
-			{DNSPort, func(s net.PacketConn) {
+			{"udp", netip.AddrPortFrom(ip, DNSPort).String(), func(s net.PacketConn) {
 				serveDNS(ctx, &dns.Server{PacketConn: s, Handler: l.dnsHandler("udp")})
 			}},
-			{EchoPort, l.echoUDP},
+			{"udp", netip.AddrPortFrom(ip, EchoPort).String(), l.echoUDP},
+			{pings, ip.String(), func(s net.PacketConn) { l.watchPings(s, icmpProto) }},
 		} {
-			conn, err := l.ListenPacket(Server, "udp", netip.AddrPortFrom(ip, s.port).String())
+			conn, err := l.ListenPacket(Server, s.network, s.address)
 			if err != nil {
 				return fmt.Errorf("lab: server: %w", err)
 			}
@@ -193,7 +199,7 @@ func (l *Lab) echoTCP(ctx context.Context, listener net.Listener) {
 			for {
 				n, err := c.Read(b)
 				if n > 0 {
-					l.saw("echo", "tcp", c.RemoteAddr(), fmt.Sprintf("%d bytes", n))
+					l.saw("echo", "tcp", c.RemoteAddr(), brief(b[:n]))
 					if _, err := c.Write(b[:n]); err != nil {
 						return
 					}
@@ -216,9 +222,17 @@ func (l *Lab) echoUDP(conn net.PacketConn) {
 		if err != nil {
 			continue // an ICMP error for an earlier answer
 		}
-		l.saw("echo", "udp", from, fmt.Sprintf("%d bytes", n))
+		l.saw("echo", "udp", from, brief(b[:n]))
 		_, _ = conn.WriteTo(b[:n], from)
 	}
+}
+
+// brief is a short text as it is, quoted, and the length of a long one.
+func brief(b []byte) string {
+	if len(b) > 40 {
+		return fmt.Sprintf("%d bytes", len(b))
+	}
+	return strconv.Quote(string(b))
 }
 
 // selfSigned makes a certificate that is valid for a day on either side of now.
