@@ -1,0 +1,493 @@
+// Package eve writes events as Suricata's EVE JSON records, one a line, so that
+// what people built on those (EveBox, jq recipes, SIEM pipelines) works
+// unchanged.
+//
+// A Logger belongs to one worker: it formats records into its own buffer and
+// hands the buffer over once a burst. A Writer belongs to one file and may be
+// shared; it never makes a Logger wait unless it is asked to.
+package eve
+
+import (
+	"encoding/base64"
+	"net/netip"
+	"time"
+
+	"github.com/garita/garita/app"
+	"github.com/garita/garita/detect"
+	"github.com/garita/garita/packet"
+)
+
+// Types is a set of record types.
+type Types uint32
+
+// Record types, by Suricata's names.
+const (
+	Alert Types = 1 << iota
+	Drop
+	Flow
+	Stats
+	HTTP
+	DNS
+	TLS
+	QUIC
+	SSH
+	SMTP
+	FTP
+	SMB
+	FileInfo
+	Anomaly
+	DHCP
+	SNMP
+	TFTP
+	SIP
+	RDP
+	MQTT
+	KRB5
+	RFB
+	IKE
+	FTPData
+	HTTP2
+	DCERPC
+	NFS
+	allTypes Types = 1<<iota - 1
+)
+
+// Default are the types that are written unless chosen otherwise: all.
+const Default = allTypes
+
+var typeNames = map[string]Types{
+	"alert": Alert, "drop": Drop, "flow": Flow, "stats": Stats, "http": HTTP, "dns": DNS, "tls": TLS, "quic": QUIC,
+	"ssh": SSH, "smtp": SMTP, "ftp": FTP, "smb": SMB, "files": FileInfo, "anomaly": Anomaly, "dhcp": DHCP,
+	"snmp": SNMP, "tftp": TFTP, "sip": SIP, "rdp": RDP, "mqtt": MQTT, "krb5": KRB5, "rfb": RFB, "ike": IKE,
+	"ftp-data": FTPData, "http2": HTTP2, "dcerpc": DCERPC, "nfs": NFS,
+}
+
+// TypeByName finds a type by its name in a configuration
+// (outputs.eve-log.types).
+func TypeByName(s string) (Types, bool) {
+	t, ok := typeNames[s]
+	return t, ok
+}
+
+// Config says what is written. The zero value writes every type, without
+// payloads.
+type Config struct {
+	Types Types // 0 means Default
+	// Payload adds the payload of alerts, in base64; Printable, as text;
+	// Packet, the whole packet in base64.
+	Payload, Printable, Packet bool
+	// NoMetadata leaves out flow, application and rule metadata of alerts.
+	NoMetadata bool
+	// AllDrops writes a record for every dropped packet, not for the first of
+	// each direction of a flow.
+	AllDrops bool
+	// CommunityID adds the flow hash of that name (version 1) with this seed.
+	CommunityID     bool
+	CommunityIDSeed uint16
+	// Location is the time zone of timestamps; nil means local.
+	Location *time.Location
+}
+
+// FlowInfo is what records say about the flow of a packet. The caller fills it
+// in; From tells which way the flow began.
+type FlowInfo struct {
+	ID               uint64
+	Src, Dst         netip.Addr // of the first packet
+	SrcPort, DstPort uint16
+	Proto            uint8
+	Packets, Bytes   [2]uint64
+	Start            int64
+	App              app.Proto
+	AppTS, AppTC     app.Proto
+	AppOrig          app.Proto
+	AppKnown         bool // the flow has an application layer
+	DropLogged       *[2]bool
+}
+
+// Logger formats records for one worker. It is not safe for concurrent use.
+type Logger struct {
+	cfg   Config
+	out   *Writer
+	o     object
+	names func(ifindex uint32) string
+}
+
+// NewLogger makes a logger that writes to out. names gives the name of an
+// interface, or nil to leave interfaces out.
+func NewLogger(cfg Config, out *Writer, names func(uint32) string) *Logger {
+	if cfg.Types == 0 {
+		cfg.Types = Default
+	}
+	if cfg.Location == nil {
+		cfg.Location = time.Local
+	}
+	return &Logger{cfg: cfg, out: out, names: names}
+}
+
+// Wants says whether records of a type are written at all.
+func (l *Logger) Wants(t Types) bool { return l != nil && l.cfg.Types&t != 0 }
+
+// Flush hands what was written since the last Flush to the Writer. Call it
+// once a burst.
+func (l *Logger) Flush() {
+	if l == nil || len(l.o.b) == 0 {
+		return
+	}
+	l.o.b = l.out.put(l.o.b)
+}
+
+// begin starts a record with the fields that all packet records share. dir is
+// the packet's direction in its flow.
+func (l *Logger) begin(event string, p *packet.Packet, f *FlowInfo) *object {
+	o := &l.o
+	o.comma = false
+	o.open("")
+	o.time("timestamp", p.Time, l.cfg.Location)
+	if f != nil && f.ID != 0 {
+		o.uint("flow_id", f.ID)
+	}
+	if l.names != nil && p.InDev != 0 {
+		if n := l.names(p.InDev); n != "" {
+			o.str("in_iface", n)
+		}
+	}
+	if p.Number != 0 {
+		o.uint("pcap_cnt", p.Number)
+	}
+	o.str("event_type", event)
+	if p.NVLAN > 0 {
+		o.openArray("vlan")
+		for _, v := range p.VLANs[:p.NVLAN] {
+			o.item()
+			o.b = appendUint(o.b, uint64(v))
+		}
+		o.closeArray()
+	}
+	l.tuple(o, p.Src(), p.Dst(), p.SrcPort(), p.DstPort(), p.Proto())
+	if h, ok := p.ICMP(); ok {
+		o.uint("icmp_type", uint64(h.Type()))
+		o.uint("icmp_code", uint64(h.Code()))
+	}
+	if p.Number != 0 {
+		o.str("pkt_src", "wire/pcap")
+	} else {
+		o.str("pkt_src", "wire/nfq")
+	}
+	if l.cfg.CommunityID && f != nil {
+		o.str("community_id", communityID(f.Src, f.Dst, f.SrcPort, f.DstPort, f.Proto, l.cfg.CommunityIDSeed))
+	}
+	return o
+}
+
+func (l *Logger) tuple(o *object, src, dst netip.Addr, sport, dport uint16, proto uint8) {
+	if !src.IsValid() {
+		return
+	}
+	o.addr("src_ip", src)
+	ports := proto == packet.ProtoTCP || proto == packet.ProtoUDP || proto == packet.ProtoSCTP
+	if ports {
+		o.uint("src_port", uint64(sport))
+	}
+	o.addr("dest_ip", dst)
+	if ports {
+		o.uint("dest_port", uint64(dport))
+	}
+	o.str("proto", protoName(proto))
+}
+
+func (l *Logger) end() {
+	l.o.close()
+	l.o.b = append(l.o.b, '\n')
+}
+
+// Alert writes an alert record. f may be nil.
+func (l *Logger) Alert(p *packet.Packet, f *FlowInfo, dir app.Dir, a *detect.Alert) {
+	if !l.Wants(Alert) {
+		return
+	}
+	o := l.begin("alert", p, f)
+	if a.Tx != nil {
+		o.uint("tx_id", a.Tx.Base().ID)
+	}
+	l.alertObject(o, p, a)
+	if !l.cfg.NoMetadata && f != nil {
+		if a.Tx != nil {
+			l.appObject(o, a.Tx)
+		}
+		l.appProto(o, f)
+		o.str("direction", dirName(dir))
+		o.open("flow")
+		l.counts(o, f)
+		o.time("start", f.Start, l.cfg.Location)
+		l.tupleIn(o, f)
+		o.close()
+	}
+	l.payload(o, p, a.Stream)
+	o.close()
+	l.o.b = append(l.o.b, '\n')
+}
+
+func (l *Logger) alertObject(o *object, p *packet.Packet, a *detect.Alert) {
+	i := a.Info
+	o.open("alert")
+	if a.Blocked {
+		o.str("action", "blocked")
+	} else {
+		o.str("action", "allowed")
+	}
+	o.uint("gid", uint64(i.Gid))
+	o.uint("signature_id", uint64(i.Sid))
+	o.uint("rev", uint64(i.Rev))
+	o.str("signature", i.Msg)
+	o.str("category", i.Class)
+	o.int("severity", int64(i.Priority))
+	if i.Target != detect.NoTarget && p.Src().IsValid() {
+		src, dst, sp, dp := p.Src(), p.Dst(), p.SrcPort(), p.DstPort()
+		if i.Target == detect.SrcIsTarget {
+			src, dst, sp, dp = dst, src, dp, sp
+		}
+		for _, e := range []struct {
+			name string
+			a    netip.Addr
+			port uint16
+		}{{"source", src, sp}, {"target", dst, dp}} {
+			o.open(e.name)
+			o.addr("ip", e.a)
+			if hasPorts(p.Proto()) {
+				o.uint("port", uint64(e.port))
+			}
+			o.close()
+		}
+	}
+	if !l.cfg.NoMetadata && len(i.Metadata) > 0 {
+		o.open("metadata")
+		for n, m := range i.Metadata {
+			if seenKey(i.Metadata[:n], m.Key) {
+				continue
+			}
+			o.openArray(m.Key)
+			for _, v := range i.Metadata[n:] {
+				if v.Key == m.Key {
+					o.item()
+					o.b = appendString(o.b, v.Value)
+				}
+			}
+			o.closeArray()
+		}
+		o.close()
+	}
+	o.close()
+}
+
+func seenKey(ps []detect.Pair, k string) bool {
+	for _, p := range ps {
+		if p.Key == k {
+			return true
+		}
+	}
+	return false
+}
+
+func (l *Logger) appProto(o *object, f *FlowInfo) {
+	if !f.AppKnown {
+		return
+	}
+	o.str("app_proto", f.App.String())
+	if f.AppOrig != app.Unknown {
+		o.str("app_proto_orig", f.AppOrig.String())
+	}
+	if f.AppTS != f.App && f.AppTS != app.Unknown {
+		o.str("app_proto_ts", f.AppTS.String())
+	}
+	if f.AppTC != f.App && f.AppTC != app.Unknown {
+		o.str("app_proto_tc", f.AppTC.String())
+	}
+}
+
+func (l *Logger) counts(o *object, f *FlowInfo) {
+	o.uint("pkts_toserver", f.Packets[app.ToServer])
+	o.uint("pkts_toclient", f.Packets[app.ToClient])
+	o.uint("bytes_toserver", f.Bytes[app.ToServer])
+	o.uint("bytes_toclient", f.Bytes[app.ToClient])
+}
+
+func (l *Logger) tupleIn(o *object, f *FlowInfo) {
+	o.addr("src_ip", f.Src)
+	o.addr("dest_ip", f.Dst)
+	if hasPorts(f.Proto) {
+		o.uint("src_port", uint64(f.SrcPort))
+		o.uint("dest_port", uint64(f.DstPort))
+	}
+}
+
+func (l *Logger) payload(o *object, p *packet.Packet, stream bool) {
+	if l.cfg.Payload && p.IPVersion() != 0 {
+		o.key("payload")
+		o.b = append(o.b, '"')
+		o.b = base64.StdEncoding.AppendEncode(o.b, p.Payload())
+		o.b = append(o.b, '"')
+	}
+	if l.cfg.Printable && p.IPVersion() != 0 {
+		o.key("payload_printable")
+		o.b = appendPrintable(o.b, p.Payload())
+	}
+	if l.cfg.Payload || l.cfg.Printable {
+		n := uint64(0)
+		if stream {
+			n = 1
+		}
+		o.uint("stream", n)
+	}
+	if l.cfg.Packet {
+		o.key("packet")
+		o.b = append(o.b, '"')
+		o.b = base64.StdEncoding.AppendEncode(o.b, p.Data)
+		o.b = append(o.b, '"')
+		o.open("packet_info")
+		o.uint("linktype", uint64(packet.LinkRaw))
+		o.close()
+	}
+}
+
+// dropReasons are Suricata's words for ours; a reason without one stands as it
+// is.
+var dropReasons = map[packet.Reason]string{
+	packet.ReasonRule:      "rules",
+	packet.ReasonFlow:      "flow drop",
+	packet.ReasonMalformed: "decode error",
+	packet.ReasonStream:    "stream error",
+	packet.ReasonMemory:    "flow memcap",
+}
+
+// Drop writes a record of a dropped packet: unless all are asked for, of the
+// first in each direction of a flow. a is the rule that decided, or nil.
+func (l *Logger) Drop(p *packet.Packet, f *FlowInfo, dir app.Dir, why packet.Reason, a *detect.Alert) {
+	if !l.Wants(Drop) {
+		return
+	}
+	if f != nil && f.DropLogged != nil && !l.cfg.AllDrops {
+		if f.DropLogged[dir] {
+			return
+		}
+		f.DropLogged[dir] = true
+	}
+	o := l.begin("drop", p, f)
+	if f != nil {
+		o.str("direction", dirName(dir))
+	}
+	o.open("drop")
+	if h, ok := p.IP(); ok {
+		o.uint("len", uint64(h.TotalLen()))
+		if p.IPVersion() == 4 {
+			o.uint("tos", uint64(h.TOS()))
+			o.uint("ttl", uint64(h.TTL()))
+			o.uint("ipid", uint64(h.ID()))
+		} else {
+			o.uint("tc", uint64(h.TOS()))
+			o.uint("hoplimit", uint64(h.TTL()))
+			o.uint("flowlbl", uint64(h.FlowLabel()))
+		}
+	}
+	if h, ok := p.TCP(); ok {
+		fl := h.Flags()
+		o.uint("tcpseq", uint64(h.Seq()))
+		o.uint("tcpack", uint64(h.Ack()))
+		o.uint("tcpwin", uint64(h.Window()))
+		o.bool("syn", fl&packet.SYN != 0)
+		o.bool("ack", fl&packet.ACK != 0)
+		o.bool("psh", fl&packet.PSH != 0)
+		o.bool("rst", fl&packet.RST != 0)
+		o.bool("urg", fl&packet.URG != 0)
+		o.bool("fin", fl&packet.FIN != 0)
+		o.uint("tcpres", 0)
+		o.uint("tcpurgp", uint64(h.Urgent()))
+	} else if h, ok := p.UDP(); ok {
+		o.uint("udplen", uint64(h.Len()))
+	} else if h, ok := p.ICMP(); ok {
+		if id, seq, ok := h.Echo(); ok {
+			o.uint("icmp_id", uint64(id))
+			o.uint("icmp_seq", uint64(seq))
+		}
+	}
+	reason, ok := dropReasons[why]
+	if !ok {
+		reason = string(why)
+	}
+	o.str("reason", reason)
+	o.close()
+	if a != nil {
+		l.alertObject(o, p, a)
+	}
+	l.end()
+}
+
+// Tagged writes a packet record: a packet that a tag of an earlier alert asked
+// to be logged.
+func (l *Logger) Tagged(p *packet.Packet, f *FlowInfo, by *detect.Info) {
+	if !l.Wants(Alert) {
+		return
+	}
+	o := l.begin("packet", p, f)
+	o.key("packet")
+	o.b = append(o.b, '"')
+	o.b = base64.StdEncoding.AppendEncode(o.b, p.Data)
+	o.b = append(o.b, '"')
+	o.open("packet_info")
+	o.uint("linktype", uint64(packet.LinkRaw))
+	o.close()
+	if by != nil {
+		o.open("tag")
+		o.uint("gid", uint64(by.Gid))
+		o.uint("signature_id", uint64(by.Sid))
+		o.close()
+	}
+	l.end()
+}
+
+func dirName(d app.Dir) string {
+	if d == app.ToClient {
+		return "to_client"
+	}
+	return "to_server"
+}
+
+func hasPorts(proto uint8) bool {
+	return proto == packet.ProtoTCP || proto == packet.ProtoUDP || proto == packet.ProtoSCTP
+}
+
+// protoName is the transport as Suricata names it: upper case, of the system's
+// protocol names.
+func protoName(p uint8) string {
+	switch p {
+	case packet.ProtoTCP:
+		return "TCP"
+	case packet.ProtoUDP:
+		return "UDP"
+	case packet.ProtoICMP:
+		return "ICMP"
+	case packet.ProtoICMPv6:
+		return "IPv6-ICMP"
+	case packet.ProtoSCTP:
+		return "SCTP"
+	case packet.ProtoGRE:
+		return "GRE"
+	case packet.ProtoESP:
+		return "ESP"
+	case packet.ProtoAH:
+		return "AH"
+	case packet.ProtoIPv4:
+		return "IP-ENCAP"
+	case packet.ProtoIPv6:
+		return "IPv6"
+	case 2:
+		return "IGMP"
+	case 89:
+		return "OSPFIGP"
+	case 103:
+		return "PIM"
+	case 112:
+		return "VRRP"
+	}
+	var b [3]byte
+	return string(appendUint(b[:0], uint64(p)))
+}
