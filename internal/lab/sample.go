@@ -4,6 +4,7 @@ import (
 	_ "embed"
 	"net/netip"
 	"strings"
+	"time"
 
 	"github.com/miekg/dns"
 )
@@ -21,6 +22,9 @@ const SampleRulesName = "sample.rules"
 // can give: whoever runs the gateway holds it for HoldTime.
 const HoldText = "wait a moment"
 
+// HoldTime is how long it is to be held.
+const HoldTime = 50 * time.Millisecond
+
 // Exchanges returns the sample traffic: every exchange over IPv4 and over IPv6.
 func Exchanges() []Exchange {
 	const hello = "200, 42 bytes"
@@ -29,7 +33,7 @@ func Exchanges() []Exchange {
 		get := func(path string) func(e *Exchange) {
 			return func(e *Exchange) {
 				e.Name, e.do = "HTTP GET "+path, request{method: "GET", path: path}.do
-				e.Want = Want{Verdict: "accept", Outcome: Answered, Answer: hello, Arrived: "GET " + path}
+				e.Want = Want{Verdict: Accepted, Outcome: Answered, Answer: hello, Arrived: "GET " + path}
 			}
 		}
 		add := func(makeIt func(*Exchange), change ...func(*Want)) {
@@ -43,29 +47,29 @@ func Exchanges() []Exchange {
 		web := func(name string, q request, answer string) func(*Exchange) {
 			return func(e *Exchange) {
 				e.Name, e.do = name, q.do
-				e.Want = Want{Verdict: "accept", Outcome: Answered, Answer: answer, Arrived: q.method + " " + q.path}
+				e.Want = Want{Verdict: Accepted, Outcome: Answered, Answer: answer, Arrived: q.method + " " + q.path}
 			}
 		}
 		say := func(network, text string) func(*Exchange) {
 			return func(e *Exchange) {
 				e.Name, e.do = strings.ToUpper(network)+" echo "+brief([]byte(text)), echo{network, text}.do
-				e.Want = Want{Verdict: "accept", Outcome: Answered, Answer: text, Arrived: brief([]byte(text))}
+				e.Want = Want{Verdict: Accepted, Outcome: Answered, Answer: text, Arrived: brief([]byte(text))}
 			}
 		}
 		ask := func(network, name string, qtype uint16, answer string) func(*Exchange) {
 			return func(e *Exchange) {
 				what := dns.TypeToString[qtype] + " " + name
 				e.Name, e.do = "DNS "+what+" over "+strings.ToUpper(network), lookup{network, name, qtype}.do
-				e.Want = Want{Verdict: "accept", Outcome: Answered, Answer: answer, Arrived: what}
+				e.Want = Want{Verdict: Accepted, Outcome: Answered, Answer: answer, Arrived: what}
 			}
 		}
 		pinging := func(text string) func(*Exchange) {
 			return func(e *Exchange) {
 				e.Name, e.do = "ping "+brief([]byte(text)), ping{text}.do
-				e.Want = Want{Verdict: "accept", Outcome: Answered, Answer: text, Arrived: "ping " + brief([]byte(text))}
+				e.Want = Want{Verdict: Accepted, Outcome: Answered, Answer: text, Arrived: "ping " + brief([]byte(text))}
 			}
 		}
-		rule := func(verdict string, sid int) func(*Want) {
+		rule := func(verdict Verdict, sid uint32) func(*Want) {
 			return func(w *Want) { w.Verdict, w.SID = verdict, sid }
 		}
 		lost := func(outcome Outcome) func(*Want) {
@@ -75,28 +79,28 @@ func Exchanges() []Exchange {
 		qtype := map[bool]uint16{false: dns.TypeA, true: dns.TypeAAAA}[ip.Is6()]
 
 		add(get("/"))
-		add(get("/watch"), rule("alert", 9000001))
-		add(get("/evil"), rule("drop", 9000002), lost(TimedOut))
-		add(get("/evil?friend"), rule("pass", 9000003))
-		add(get("/forbidden"), rule("reject", 9000004), lost(Reset))
+		add(get("/watch"), rule(Alerted, 9000001))
+		add(get("/evil"), rule(Dropped, 9000002), lost(TimedOut))
+		add(get("/evil?friend"), rule(Passed, 9000003))
+		add(get("/forbidden"), rule(Rejected, 9000004), lost(Reset))
 		add(web("HTTP GET /page", request{method: "GET", path: "/page", show: true},
 			`200 "`+strings.Replace(strings.TrimSpace(PageText), "brown fox", "green cat", 1)+`"`),
-			rule("replace", 9000006))
+			rule(Replaced, 9000006))
 		add(web("HTTP POST 200 kB", request{method: "POST", path: "/upload", body: 200_000, show: true}, `200 "got 200000 bytes"`))
 		add(web("HTTP GET 4 MB", request{method: "GET", path: "/large"}, "200, 4194304 bytes"))
 		add(web("HTTPS GET friend.example/page", request{method: "GET", path: "/page", name: "friend.example"}, "200, 45 bytes"))
 		add(web("HTTPS GET evil.example/page", request{method: "GET", path: "/page", name: "evil.example"}, ""),
-			rule("drop", 9000009), lost(TimedOut))
+			rule(Dropped, 9000009), lost(TimedOut))
 		add(ask("udp", "friend.example.", qtype, address))
-		add(ask("udp", "evil.example.", qtype, ""), rule("drop", 9000007), lost(TimedOut))
+		add(ask("udp", "evil.example.", qtype, ""), rule(Dropped, 9000007), lost(TimedOut))
 		add(ask("tcp", "friend.example.", dns.TypeTXT, "TXT of 3000 bytes"))
-		add(ask("tcp", "evil.example.", dns.TypeTXT, ""), rule("drop", 9000008), lost(TimedOut))
+		add(ask("tcp", "evil.example.", dns.TypeTXT, ""), rule(Dropped, 9000008), lost(TimedOut))
 		add(say("tcp", "hello"))
 		add(say("udp", "hello"))
-		add(say("udp", "go away"), rule("reject", 9000005), lost(Unreachable))
-		add(say("udp", HoldText), rule("hold", 0))
+		add(say("udp", "go away"), rule(Rejected, 9000005), lost(Unreachable))
+		add(say("udp", HoldText), rule(Held, 0))
 		add(pinging("good ping"))
-		add(pinging("evil ping"), rule("drop", 9000010), lost(TimedOut))
+		add(pinging("evil ping"), rule(Dropped, 9000010), lost(TimedOut))
 	}
 	return all
 }

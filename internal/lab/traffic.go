@@ -46,8 +46,8 @@ type Exchange struct {
 
 // Want is what the sample policy makes of an exchange.
 type Want struct {
-	Verdict string  // accept, drop, reject, replace, pass, alert, hold
-	SID     int     // of the rule that decides, 0 for none
+	Verdict Verdict
+	SID     uint32  // of the rule that decides, 0 for none
 	Outcome Outcome // for the client
 	Answer  string  // the client's, if it is answered
 	Arrived string  // at the server; empty for nothing

@@ -2,8 +2,8 @@ package lab_test
 
 import (
 	"context"
+	"fmt"
 	"slices"
-	"strconv"
 	"testing"
 	"time"
 
@@ -30,11 +30,11 @@ func TestExchangesUnhindered(t *testing.T) {
 			t.Errorf("%s of %v: incomplete: %+v", e.Name, e.Server, r)
 		}
 		switch e.Want.Verdict {
-		case "accept", "alert", "pass", "hold":
+		case lab.Accepted, lab.Alerted, lab.Passed, lab.Held:
 			if r.Answer != e.Want.Answer || !slices.Equal(r.Arrived, []string{e.Want.Arrived}) {
 				t.Errorf("%s of %v: answer %q, arrived %q; want %q, %q", e.Name, e.Server, r.Answer, r.Arrived, e.Want.Answer, e.Want.Arrived)
 			}
-		case "replace":
+		case lab.Replaced:
 			if r.Answer == e.Want.Answer || len(r.Answer) != len(e.Want.Answer) {
 				t.Errorf("%s of %v: answer %q, and replaced %q", e.Name, e.Server, r.Answer, e.Want.Answer)
 			}
@@ -75,7 +75,7 @@ func TestSamplePolicy(t *testing.T) {
 	}
 	met := map[string]bool{}
 	for _, e := range lab.Exchanges() {
-		met[strconv.Itoa(e.Want.SID)] = true
+		met[fmt.Sprint(e.Want.SID)] = true
 	}
 	for i := range rules {
 		r := &rules[i]
