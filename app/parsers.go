@@ -8,6 +8,8 @@ func newParser(p Proto) parser {
 		return newHTTP1()
 	case DNS:
 		return newDNS()
+	case SSH:
+		return newSSH()
 	case TLS:
 		return newTLS()
 	}
