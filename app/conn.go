@@ -13,6 +13,7 @@ type Config struct {
 	// oldest is closed by force; 0 means 512.
 	MaxTx int
 	HTTP  HTTPConfig // a protocol with options adds its section behind this one
+	SMTP  SMTPConfig
 }
 
 // Env is what the connections of one worker share: the configuration, spare

@@ -8,6 +8,8 @@ func newParser(p Proto) parser {
 		return newHTTP1()
 	case DNS:
 		return newDNS()
+	case SMTP:
+		return newSMTP()
 	case SSH:
 		return newSSH()
 	case TLS:

@@ -29,9 +29,6 @@ const (
 	tlsMaxCerts     = 32
 )
 
-// TLSConfig is what the operator may choose about TLS; nothing so far.
-type TLSConfig struct{}
-
 // TLSTx is a TLS connection: there is one transaction a connection. Its
 // directions reach StageHeaders with their hello, StageBody with their
 // certificates (or when none can come any more) and StageComplete when the
