@@ -1,0 +1,40 @@
+package divert
+
+// InstallAs installs with an ownership that a newer kernel would not choose, so
+// that one kernel can test what the older ones do.
+func InstallAs(spec Spec, o Ownership) (*Diversion, error) { return install(spec, o) }
+
+// InstallWithout installs as on a kernel that lacks expressions.
+func InstallWithout(spec Spec, hash, fib bool) (*Diversion, error) {
+	d := &Diversion{spec: spec.clone(), owner: Owned, feat: features{native: spec.Backend != BackendCompat, hash: hash, fib: fib}}
+	d.ssh = d.spec.sshPorts()
+	var err error
+	if d.sess, err = openSession(0); err != nil {
+		return nil, err
+	}
+	return d, d.apply()
+}
+
+// CommitBroken sends the transaction of an installation with one message more,
+// which no kernel accepts, and returns what was refused.
+func CommitBroken(spec Spec) (what string, err error) {
+	d := &Diversion{spec: spec.clone(), owner: Owned}
+	if d.sess, err = openSession(0); err != nil {
+		return "", err
+	}
+	defer d.sess.close()
+	now, err := d.sess.read()
+	if err != nil {
+		return "", err
+	}
+	b := d.compose(now)
+	b.addRule("no-such-chain", rule{what: "broken"})
+	no, err := d.sess.commit(b)
+	if err != nil || no == nil {
+		return "", err
+	}
+	return no.at.what, no.error()
+}
+
+// InodeOf is inodeOf.
+func InodeOf(text string, portid uint32) string { return inodeOf(text, portid) }
