@@ -190,3 +190,13 @@ const (
 	fragLater
 	fragFirst
 )
+
+var hookNames = [...]string{"prerouting", "input", "forward", "output", "postrouting"}
+
+// String is the hook's name in lower case.
+func (h Hook) String() string {
+	if int(h) < len(hookNames) {
+		return hookNames[h]
+	}
+	return "unknown"
+}
