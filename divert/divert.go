@@ -7,6 +7,7 @@ import (
 	"sync"
 	"syscall"
 
+	"github.com/mdlayher/netlink"
 	"golang.org/x/sys/unix"
 )
 
@@ -49,12 +50,15 @@ type Diversion struct {
 	mu       sync.Mutex
 	spec     Spec
 	ssh      []uint16
-	sess     *session
+	sess     *session // nil after Remove and Close
 	feat     features
 	owner    Ownership
 	want     *state // as the kernel listed it right after the last change
 	stopped  bool
 	degraded []string
+
+	watching sync.Mutex
+	monitor  *netlink.Conn // for Watch; made at Install, in the same namespace
 }
 
 // Install diverts what spec says. The queues should be bound before.
@@ -89,8 +93,13 @@ func install(spec Spec, owner Ownership) (*Diversion, error) {
 		return nil, err
 	}
 	d.sess = sess
-	if err := d.apply(); err != nil {
+	d.monitor, err = netlink.Dial(unix.NETLINK_NETFILTER, &netlink.Config{NetNS: spec.NetNS})
+	if err != nil {
 		sess.close()
+		return nil, openError(err)
+	}
+	if err := d.apply(); err != nil {
+		d.close()
 		return nil, err
 	}
 	return d, nil
@@ -410,10 +419,7 @@ func (d *Diversion) Remove() error {
 	if _, err := d.sess.removeTables(d.sess.nl.PID()); err != nil {
 		return err
 	}
-	d.stopped = true
-	err := d.sess.close()
-	d.sess = nil
-	return err
+	return d.close()
 }
 
 // Close gives up the socket and nothing else: what happens then is what would
@@ -425,8 +431,12 @@ func (d *Diversion) Close() error {
 	if d.sess == nil {
 		return nil
 	}
+	return d.close()
+}
+
+func (d *Diversion) close() error {
 	d.stopped = true
-	err := d.sess.close()
+	err := errors.Join(d.sess.close(), d.monitor.Close())
 	d.sess = nil
 	return err
 }

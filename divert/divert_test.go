@@ -839,6 +839,15 @@ func TestWatch(t *testing.T) {
 	if err := <-got; !errors.Is(err, divert.ErrStopped) {
 		t.Errorf("Watch after Stop: %v", err)
 	}
+	must(t, d.Reinstall())
+	go func() { got <- d.Watch(t.Context()) }()
+	must(t, d.Close())
+	if err := <-got; !errors.Is(err, divert.ErrStopped) {
+		t.Errorf("Watch after Close: %v", err)
+	}
+	if _, err := divert.Clean(); err != nil {
+		t.Error(err)
+	}
 }
 
 // What nft lists, where there is an nft: an opinion that is not ours.

@@ -6,13 +6,12 @@ func InstallAs(spec Spec, o Ownership) (*Diversion, error) { return install(spec
 
 // InstallWithout installs as on a kernel that lacks expressions.
 func InstallWithout(spec Spec, hash, fib bool) (*Diversion, error) {
-	d := &Diversion{spec: spec.clone(), owner: Owned, feat: features{native: spec.Backend != BackendCompat, hash: hash, fib: fib}}
-	d.ssh = d.spec.sshPorts()
-	var err error
-	if d.sess, err = openSession(0); err != nil {
+	d, err := install(spec, Owned)
+	if err != nil {
 		return nil, err
 	}
-	return d, d.apply()
+	d.feat.hash, d.feat.fib = hash, fib
+	return d, d.Reinstall()
 }
 
 // CommitBroken sends the transaction of an installation with one message more,

@@ -3,6 +3,7 @@ package divert
 import (
 	"context"
 	"errors"
+	"sync"
 	"time"
 
 	"github.com/mdlayher/netlink"
@@ -11,9 +12,8 @@ import (
 
 // Watch blocks until the table is no longer as it was installed and returns a
 // [*ChangedError], or until ctx ends and returns its error, or until the diversion
-// is stopped and returns ErrStopped (which it notices on Stop and Remove, and on
-// Close of an owned table). Our own changes (Reinstall, Update) are not reported.
-// To stand guard:
+// is stopped, removed or closed and returns ErrStopped. Our own changes (Reinstall,
+// Update) are not reported. One call at a time, another waits. To stand guard:
 //
 //	for {
 //	    err := d.Watch(ctx)
@@ -27,32 +27,54 @@ import (
 //
 // A change between two calls is found at once by the second.
 func (d *Diversion) Watch(ctx context.Context) error {
+	d.watching.Lock()
+	defer d.watching.Unlock()
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	d.mu.Lock()
-	netns := d.spec.NetNS
-	d.mu.Unlock()
-	nl, err := netlink.Dial(unix.NETLINK_NETFILTER, &netlink.Config{NetNS: netns})
-	if err != nil {
-		return openError(err)
-	}
-	defer nl.Close()
+	nl := d.monitor
 	if err := nl.JoinGroup(unix.NFNLGRP_NFTABLES); err != nil {
-		return asError("join the nf_tables multicast group", err)
+		return d.watchError(ctx, asError("join the nf_tables multicast group", err))
 	}
-	defer context.AfterFunc(ctx, func() { _ = nl.SetReadDeadline(time.Unix(1, 0)) })()
+	defer func() { _ = nl.LeaveGroup(unix.NFNLGRP_NFTABLES) }()
+	_ = nl.SetReadDeadline(time.Time{})
+	// A late call of an earlier Watch's must not end this one: the deadline is
+	// set under a lock, and only while this call runs.
+	var ending sync.Mutex
+	over := false
+	cancel := context.AfterFunc(ctx, func() {
+		ending.Lock()
+		defer ending.Unlock()
+		if !over {
+			_ = nl.SetReadDeadline(time.Unix(1, 0))
+		}
+	})
+	defer func() {
+		cancel()
+		ending.Lock()
+		over = true
+		ending.Unlock()
+	}()
 	for {
 		if err := d.Check(); err != nil {
 			return err
 		}
 		if err := waitForOurs(nl); err != nil {
-			if ctx.Err() != nil {
-				return ctx.Err()
-			}
-			return asError("watch nf_tables", err)
+			return d.watchError(ctx, asError("watch nf_tables", err))
 		}
 	}
+}
+
+// watchError tells why the socket gave up: because the caller wanted it, because
+// it was closed, or for a reason of its own.
+func (d *Diversion) watchError(ctx context.Context, err error) error {
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	if stopped := d.Check(); errors.Is(stopped, ErrStopped) {
+		return stopped
+	}
+	return err
 }
 
 // waitForOurs returns when an event names one of our tables, or when events
