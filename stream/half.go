@@ -1,0 +1,906 @@
+package stream
+
+import (
+	"bytes"
+	"sort"
+)
+
+// Offsets count the bytes of one direction from 0, the first byte behind the
+// SYN. They do not wrap.
+
+// half is one direction of a session: what its sender may send, and the bytes
+// that are there of it.
+//
+//	start ≤ app, raw ≤ edge    data holds start … edge, and behind that what a
+//	                           refused packet brought (up to app)
+//	edge                       everything before is there without a hole
+//	track.nodes                what is there behind a hole
+type half struct {
+	isn, nextSeq, lastAck, nextWin Seq
+	window, lastTS, lastPkt        uint32
+	flags                          halfFlags
+	wscale, policy, tcpFlags       uint8
+
+	start, edge, app, raw uint64
+	need                  uint64 // data before this may be let go
+	fin                   uint64 // offset of the FIN, if flags has finSeen
+	data                  []byte
+	track                 *track
+}
+
+type halfFlags uint16
+
+const (
+	zeroTS halfFlags = 1 << iota // the handshake had a time stamp of 0
+	synTS                        // the SYN had a time stamp
+	rstSeen
+	keepAlive
+	noReassembly
+	depthReached
+	finSeen
+	finished // everything is to be given away, acknowledged or not
+	noApp
+	noRaw
+	rawDue
+	oobByte
+)
+
+// node is a run of bytes behind a hole. Nodes do not overlap or touch a hole's
+// left edge.
+type node struct {
+	off  uint64
+	data []byte
+}
+
+func (n *node) end() uint64 { return n.off + uint64(len(n.data)) }
+
+// span is where a segment lay, for the overlap policies.
+type span struct{ off, end uint64 }
+
+// track is what only some directions need: bytes behind holes, and (detection)
+// where the segments lay that are not acknowledged yet.
+type track struct {
+	nodes []node
+	spans []span
+	oob   []uint64 // offsets of urgent bytes that App leaves out
+	bytes int64    // in nodes
+}
+
+const (
+	maxNodes = 4096
+	maxSpans = 2048
+	maxOOB   = 64
+)
+
+func (h *half) setISN(isn Seq) { h.isn = isn }
+
+// offset is where seq lies in the stream; before the stream's first byte it is
+// negative.
+func (h *half) offset(seq Seq) int64 {
+	return int64(h.edge) + int64(int32(seq-(h.isn+1+Seq(uint32(h.edge)))))
+}
+
+func (h *half) seqOf(off uint64) Seq { return h.isn + 1 + Seq(uint32(off)) }
+
+// acked is how far the receiver has acknowledged.
+func (h *half) acked() uint64 {
+	if o := h.offset(h.lastAck); o > 0 {
+		if h.flags&finSeen != 0 && uint64(o) > h.fin {
+			return h.fin
+		}
+		return uint64(o)
+	}
+	return 0
+}
+
+// avail is how far bytes may be given to App and Raw.
+func (h *half) avail(t *Tracker) uint64 {
+	if t.cfg.Inline || h.flags&finished != 0 {
+		return h.edge
+	}
+	return min(h.edge, h.acked())
+}
+
+// gap says whether bytes at edge are missing for good: their receiver has
+// acknowledged them, or nothing more will come.
+func (h *half) gap(t *Tracker, d Dir) uint64 {
+	if h.flags&noReassembly != 0 {
+		return 0
+	}
+	to := h.acked()
+	if t.cfg.Inline {
+		to = t.safe[d] // an acknowledgement counts once it went on
+	}
+	if h.track != nil && len(h.track.nodes) != 0 {
+		first := h.track.nodes[0].off
+		if first < to || h.flags&finished != 0 {
+			to = first
+		}
+	}
+	if h.edge >= t.depth {
+		return 0
+	}
+	if to = min(to, t.depth); to > h.edge {
+		return to - h.edge
+	}
+	return 0
+}
+
+func (h *half) appReady(t *Tracker, d Dir) bool {
+	if h.flags&(noReassembly|noApp) != 0 {
+		return false
+	}
+	return h.app < h.avail(t) || h.gap(t, d) != 0
+}
+
+func (h *half) ended(t *Tracker) bool {
+	if h.flags&depthReached != 0 && h.edge >= t.depth {
+		return true
+	}
+	return h.flags&finSeen != 0 && h.avail(t) >= h.fin
+}
+
+// App returns the next piece of a stream for the application parser; false if
+// there is none now. Call it for both directions after Update, until it says
+// false. A piece is given once.
+func (t *Tracker) App(s *TCP, d Dir) (c Chunk, ok bool) {
+	h := &s.half[d]
+	if h.flags&(noReassembly|noApp) != 0 {
+		return c, false
+	}
+	if h.app < h.edge {
+		to := h.avail(t)
+		for h.app < to {
+			end, skip := h.cut(h.app, to)
+			if skip {
+				h.app++
+				if t.cfg.Urgent == UrgentGap {
+					c.Gap = 1
+				}
+				continue
+			}
+			c.Data = h.data[h.app-h.start : end-h.start]
+			h.app = end
+			c.End = h.app == h.edge && h.ended(t)
+			return c, true
+		}
+		return c, c.Gap != 0
+	}
+	g := h.gap(t, d)
+	// Raw data before the gap must be looked at before it is let go.
+	if g == 0 || t.rawPending(h) {
+		return c, false
+	}
+	t.Gaps++
+	t.skip(h, h.edge+g)
+	c.Gap = g
+	c.End = h.app == h.edge && h.ended(t)
+	return c, true
+}
+
+func (t *Tracker) rawPending(h *half) bool {
+	return !t.cfg.NoRaw && h.flags&(noRaw|noReassembly) == 0 && !t.cfg.Inline && h.raw < h.edge
+}
+
+// skip moves all of h to offset off, over bytes that are missing.
+func (t *Tracker) skip(h *half, off uint64) {
+	h.data = h.data[:0]
+	h.start, h.edge, h.app, h.raw = off, off, off, off
+	t.drain(h)
+	if t.cfg.Inline {
+		t.dropNodes(h)
+	}
+}
+
+// Raw returns the bytes of a direction that are due for inspection as a raw
+// stream, and the offset of the first; none if nothing is due. It is good
+// until the next call of the tracker.
+//
+// Inline, that is a window: the bytes that came with this packet (or became
+// whole through it) and, before them, enough to make it a chunk, but never
+// less than 512 if there are. Otherwise it is what was acknowledged and not
+// yet looked at, once it is a chunk, or the end of a message (TriggerRaw) or
+// of the stream came. Say RawDone when it was inspected.
+func (t *Tracker) Raw(s *TCP, d Dir) (data []byte, off uint64) {
+	h := &s.half[d]
+	if t.cfg.NoRaw || h.flags&(noReassembly|noRaw) != 0 {
+		return nil, h.edge
+	}
+	to := h.avail(t)
+	from := h.raw
+	if to <= from {
+		return nil, to
+	}
+	n := to - from
+	if t.cfg.Inline {
+		back := uint64(512)
+		if n < t.chunk[d] {
+			back = max(back, t.chunk[d]-n)
+		}
+		if from-h.start > back {
+			from -= back
+		} else {
+			from = h.start
+		}
+	} else if n < t.chunk[d] && h.flags&(rawDue|finished) == 0 && s.state != Closed && !h.ended(t) && h.gap(t, d) == 0 {
+		return nil, to
+	}
+	return h.data[from-h.start : to-h.start], from
+}
+
+// RawDone says that the raw stream was inspected up to offset upTo.
+func (t *Tracker) RawDone(s *TCP, d Dir, upTo uint64) {
+	h := &s.half[d]
+	if upTo > h.raw {
+		h.raw = min(upTo, h.edge)
+		h.flags &^= rawDue
+	}
+}
+
+// Offset is how many bytes of a direction are there without a hole, or were
+// skipped as missing: the stream_size of rules.
+func (t *Tracker) Offset(s *TCP, d Dir) uint64 { return s.half[d].edge }
+
+// insert takes the payload of the packet under Update into h, its sender's
+// half.
+func (t *Tracker) insert(s *TCP, h *half, g *segment) {
+	data := g.payload
+	if len(data) == 0 {
+		if g.has(finFlag) {
+			t.setFin(h, h.offset(g.end()))
+		}
+		return
+	}
+	if h.flags&noReassembly != 0 {
+		return
+	}
+	seq := g.seq
+	if g.has(synFlag) {
+		seq++
+	}
+	a := h.offset(seq)
+	if g.has(finFlag) {
+		t.setFin(h, a+int64(len(data)))
+	}
+	if g.has(urgFlag) && g.urg != 0 && t.cfg.Urgent != UrgentInline {
+		t.urgent(h, g, a)
+		if t.res.Drop != NoCause {
+			return
+		}
+	}
+	pos := 0 // where data begins in the payload
+	if a < 0 {
+		if a+int64(len(data)) <= 0 {
+			t.event(ReassemblySegmentBeforeBaseSeq)
+			return
+		}
+		pos = int(-a)
+		data = data[pos:]
+		a = 0
+	}
+	off := uint64(a)
+	seg := span{off, off + uint64(len(data))}
+	if seg.end > t.depth {
+		if h.flags&depthReached == 0 {
+			h.flags |= depthReached
+			t.DepthReached++
+			t.event(ReassemblyDepthReached)
+		}
+		if off >= t.depth {
+			return
+		}
+		data = data[:t.depth-off]
+	}
+	t.res.Added = true
+	// The usual case: the next bytes, and none waiting.
+	if off == h.edge && (h.track == nil || len(h.track.nodes) == 0) && h.start+uint64(len(h.data)) == h.edge {
+		if !t.grow(h, len(data)) {
+			return
+		}
+		h.data = append(h.data, data...)
+		h.edge += uint64(len(data))
+		if !t.cfg.Inline {
+			t.span(h, seg)
+		}
+		return
+	}
+	end := off + uint64(len(data))
+	if end <= h.start {
+		t.event(ReassemblySegmentBeforeBaseSeq)
+		t.res.Retransmission = true
+		return
+	}
+	if off < h.start { // the first bytes are no longer kept
+		pos += int(h.start - off)
+		data = data[h.start-off:]
+		off = h.start
+	}
+	t.res.Retransmission = end <= h.edge
+	if t.cfg.Inline {
+		t.insertInline(h, off, data, pos)
+	} else {
+		t.insertPolicy(h, off, data, seg, g)
+	}
+}
+
+func (t *Tracker) setFin(h *half, off int64) {
+	if off >= 0 && h.flags&finSeen == 0 {
+		h.flags |= finSeen
+		h.fin = uint64(off)
+	}
+}
+
+// grow makes room for n more bytes behind edge; false if a budget forbids,
+// which is then the packet's exception.
+func (t *Tracker) grow(h *half, n int) bool {
+	if cap(h.data)-len(h.data) >= n {
+		return true
+	}
+	if h.need > h.start && len(t.res.Edits) == 0 { // edits borrow from data
+		h.compact(int(min(h.need-h.start, uint64(len(h.data)))))
+		if cap(h.data)-len(h.data) >= n {
+			return true
+		}
+	}
+	need := len(h.data) + n
+	if int64(need) > t.limit {
+		t.overLimit()
+		return false
+	}
+	b := t.pool.get(max(need, min(2*len(h.data), int(t.limit))))
+	if b == nil {
+		b = t.pool.get(need)
+	}
+	if b == nil {
+		t.overMemcap()
+		return false
+	}
+	old := h.data
+	h.data = append(b, old...)
+	if old != nil {
+		t.pool.put(old)
+	}
+	return true
+}
+
+func (t *Tracker) overLimit() {
+	t.LimitDrops++
+	t.event(ReassemblyInsertLimit)
+	t.res.Why, t.res.Exception = CauseLimit, Ignore
+	t.res.Added = false
+	if t.cfg.Inline {
+		// What cannot be kept cannot be vouched for. Its sender will send it
+		// again when the hole is closed.
+		t.res.Drop = CauseLimit
+	}
+}
+
+func (t *Tracker) overMemcap() {
+	t.MemcapDrops++
+	t.event(ReassemblyInsertMemcap)
+	t.res.Why, t.res.Exception = CauseMemcap, t.cfg.MemcapPolicy
+	t.res.Added = false
+}
+
+// insertInline takes data at off ≥ start, in a stream where what came first
+// stays. pos is where data begins in the payload.
+func (t *Tracker) insertInline(h *half, off uint64, data []byte, pos int) {
+	end := off + uint64(len(data))
+	have := h.start + uint64(len(h.data)) // edge, or the end of what was refused
+	differs := false
+	overlap := false
+	if off < have {
+		overlap = true
+		n := min(end, have) - off
+		old := h.data[off-h.start:][:n]
+		if !bytes.Equal(old, data[:n]) {
+			differs = true
+			if off+n > h.edge {
+				// Bytes that were refused, and that the parser knows: no others
+				// may take their place.
+				from := max(off, h.edge)
+				if !bytes.Equal(h.data[from-h.start:off+n-h.start], data[from-off:n]) {
+					t.event(ReassemblyOverlapDifferentData)
+					t.OverlapDiffData++
+					t.Conflicts++
+					t.res.Drop = CauseConflict
+					return
+				}
+			}
+			t.diff(old, data[:n], pos)
+		}
+	}
+	i := 0
+	if h.track != nil {
+		nodes := h.track.nodes
+		for i = t.find(h, off); i < len(nodes) && nodes[i].off < end; i++ {
+			overlap = true
+			lo, hi := max(off, nodes[i].off), min(end, nodes[i].end())
+			old := nodes[i].data[lo-nodes[i].off : hi-nodes[i].off]
+			if lo >= have && !bytes.Equal(old, data[lo-off:hi-off]) {
+				differs = true
+				t.diff(old, data[lo-off:hi-off], pos+int(lo-off))
+			}
+		}
+	}
+	if overlap {
+		t.Overlaps++
+	}
+	if differs {
+		t.OverlapDiffData++
+		t.event(ReassemblyOverlapDifferentData)
+	}
+	if end <= h.edge {
+		return
+	}
+	if off > h.edge {
+		t.await(h, off, data, i)
+		return
+	}
+	// In order: the hole at edge closes.
+	if have > h.edge {
+		h.edge = min(have, end)
+	}
+	if end > h.edge {
+		fresh := data[h.edge-off:]
+		if !t.grow(h, len(fresh)) {
+			return
+		}
+		at := len(h.data)
+		h.data = append(h.data, fresh...)
+		h.edge = end
+		// Where a node holds other bytes, the packet is rewritten to them.
+		for j := range t.res.Edits {
+			e := &t.res.Edits[j]
+			if o := uint64(e.Off-pos) + off; o >= end-uint64(len(fresh)) {
+				copy(h.data[at+int(o-(end-uint64(len(fresh)))):], e.Data)
+			}
+		}
+	}
+	t.drain(h)
+}
+
+// await keeps data behind a hole for when the packet goes on. The room for it
+// must be certain now, because the receiver will have it then.
+func (t *Tracker) await(h *half, off uint64, data []byte, next int) {
+	if tr := h.track; tr != nil && len(tr.nodes) != 0 {
+		first := t.find(h, off)
+		pieces := next - first + 1
+		if t.covered(h, off, off+uint64(len(data))) {
+			return
+		}
+		if len(tr.nodes)+pieces > maxNodes || tr.bytes+int64(2*len(data)+pieces<<minClass) > t.limit {
+			t.overLimit()
+			return
+		}
+		if !t.pool.room(2*len(data) + pieces<<minClass) {
+			t.overMemcap()
+			return
+		}
+	} else if !t.pool.room(2*len(data) + 1<<minClass) {
+		t.overMemcap()
+		return
+	}
+	t.pending = pending{h, off, data}
+}
+
+// covered says whether all of off … end is there in nodes.
+func (t *Tracker) covered(h *half, off, end uint64) bool {
+	nodes := h.track.nodes
+	for i := t.find(h, off); i < len(nodes) && nodes[i].off <= off; i++ {
+		if off = nodes[i].end(); off >= end {
+			return true
+		}
+	}
+	return false
+}
+
+// diff notes the runs in which data, at pos in the payload, differs from old.
+// Runs close together become one.
+func (t *Tracker) diff(old, data []byte, pos int) {
+	for i := 0; i < len(data); i++ {
+		if data[i] == old[i] {
+			continue
+		}
+		last := i
+		for j := i + 1; j < len(data) && j-last <= 8; j++ {
+			if data[j] != old[j] {
+				last = j
+			}
+		}
+		t.res.Edits = append(t.res.Edits, Edit{Off: pos + i, Data: old[i : last+1]})
+		i = last
+	}
+}
+
+// find is the index of the first node that ends behind off.
+func (t *Tracker) find(h *half, off uint64) int {
+	nodes := h.track.nodes
+	if n := len(nodes); n == 0 || nodes[n-1].end() <= off {
+		return n
+	}
+	return sort.Search(len(nodes), func(i int) bool { return nodes[i].end() > off })
+}
+
+// drain takes nodes that edge has reached into data. Inline, the nodes stay
+// until the packet goes on.
+func (t *Tracker) drain(h *half) {
+	if h.track == nil {
+		return
+	}
+	nodes := h.track.nodes
+	i := 0
+	for ; i < len(nodes) && nodes[i].off <= h.edge; i++ {
+		if nodes[i].end() <= h.edge {
+			continue
+		}
+		fresh := nodes[i].data[h.edge-nodes[i].off:]
+		have := int(h.start + uint64(len(h.data)) - h.edge) // refused bytes, the same ones
+		if have < len(fresh) {
+			fresh = fresh[max(have, 0):]
+			if !t.grow(h, len(fresh)) {
+				return
+			}
+			h.data = append(h.data, fresh...)
+		}
+		h.edge = nodes[i].end()
+	}
+	if !t.cfg.Inline {
+		t.dropNodes(h)
+	}
+}
+
+// dropNodes frees the nodes that edge has passed.
+func (t *Tracker) dropNodes(h *half) {
+	tr := h.track
+	if tr == nil {
+		return
+	}
+	i := 0
+	for ; i < len(tr.nodes) && tr.nodes[i].end() <= h.edge; i++ {
+		tr.bytes -= int64(cap(tr.nodes[i].data))
+		t.pool.put(tr.nodes[i].data)
+	}
+	if i > 0 {
+		n := copy(tr.nodes, tr.nodes[i:])
+		clear(tr.nodes[n:])
+		tr.nodes = tr.nodes[:n]
+	}
+}
+
+// tracked makes sure h has a track.
+func (t *Tracker) tracked(h *half) *track {
+	if h.track == nil {
+		if n := len(t.tracks); n > 0 {
+			h.track = t.tracks[n-1]
+			t.tracks = t.tracks[:n-1]
+		} else {
+			h.track = &track{}
+		}
+	}
+	return h.track
+}
+
+// keep puts data at off > edge into nodes, only where there are no bytes yet;
+// false if a budget forbids.
+func (t *Tracker) keep(h *half, off uint64, data []byte) bool {
+	tr := t.tracked(h)
+	for len(data) > 0 {
+		i := t.find(h, off)
+		end := off + uint64(len(data))
+		if i < len(tr.nodes) {
+			if nd := &tr.nodes[i]; nd.off <= off {
+				n := min(nd.end(), end) - off
+				off, data = off+n, data[n:]
+				continue
+			} else if nd.off < end {
+				end = nd.off
+			}
+		}
+		n := int(end - off)
+		if i > 0 {
+			if p := &tr.nodes[i-1]; p.end() == off {
+				if room := cap(p.data) - len(p.data); room > 0 {
+					n = min(n, room)
+					p.data = append(p.data, data[:n]...)
+					off, data = off+uint64(n), data[n:]
+					continue
+				}
+			}
+		}
+		if !t.cfg.Inline && (len(tr.nodes) >= maxNodes || tr.bytes+int64(n) > t.limit) {
+			t.LimitDrops++
+			t.event(ReassemblyInsertLimit)
+			return false
+		}
+		b := t.pool.get(n)
+		if b == nil {
+			t.overMemcap()
+			return false
+		}
+		tr.bytes += int64(cap(b))
+		tr.nodes = append(tr.nodes, node{})
+		copy(tr.nodes[i+1:], tr.nodes[i:])
+		tr.nodes[i] = node{off, append(b, data[:n]...)}
+		off, data = off+uint64(n), data[n:]
+	}
+	return true
+}
+
+// insertPolicy takes data at off ≥ start, resolving overlaps as the receiver
+// does.
+func (t *Tracker) insertPolicy(h *half, off uint64, data []byte, seg span, g *segment) {
+	end := off + uint64(len(data))
+	pol := t.policy(h, g.p.Dst())
+	buf := append(t.scratch[:0], data...)
+	t.scratch = buf
+	overlap, differs := false, false
+	if h.track != nil {
+		for i := range h.track.spans {
+			sp := h.track.spans[i]
+			lo, hi := max(off, sp.off), min(end, sp.end)
+			if lo >= hi {
+				continue
+			}
+			overlap = true
+			replace := pol.replaces(seg.off, seg.end, sp.off, sp.end)
+			if replace && !t.cfg.CheckOverlap {
+				continue
+			}
+			if t.readOld(h, lo, data[lo-off:hi-off], buf[lo-off:hi-off], replace) {
+				differs = true
+			}
+		}
+	}
+	if overlap {
+		t.Overlaps++
+	}
+	if differs {
+		t.OverlapDiffData++
+		if t.cfg.CheckOverlap {
+			t.event(ReassemblyOverlapDifferentData)
+		}
+	}
+	t.span(h, seg)
+	// Bytes that were given away stay as they are.
+	if fixed := max(h.start, h.app); off < fixed {
+		if end <= fixed {
+			return
+		}
+		buf = buf[fixed-off:]
+		off = fixed
+	}
+	if off < h.edge {
+		n := copy(h.data[off-h.start:h.edge-h.start], buf)
+		off, buf = off+uint64(n), buf[n:]
+	}
+	if len(buf) == 0 {
+		return
+	}
+	if h.track != nil {
+		nodes := h.track.nodes
+		for i := t.find(h, off); i < len(nodes) && nodes[i].off < end; i++ {
+			lo, hi := max(off, nodes[i].off), min(end, nodes[i].end())
+			copy(nodes[i].data[lo-nodes[i].off:], buf[lo-off:hi-off])
+		}
+	}
+	if off > h.edge {
+		if !t.keep(h, off, buf) {
+			t.res.Added = false
+		}
+		return
+	}
+	// Up to the first node the bytes are new; drain brings the rest.
+	if h.track != nil && len(h.track.nodes) != 0 {
+		if first := h.track.nodes[0].off; first < end {
+			t.keep(h, off, buf)
+			t.drain(h)
+			return
+		}
+	}
+	if !t.grow(h, len(buf)) {
+		return
+	}
+	h.data = append(h.data, buf...)
+	h.edge = end
+	t.drain(h)
+}
+
+// readOld puts the bytes that are there from off on into buf, unless they are
+// to be replaced, and says whether they differ from data.
+func (t *Tracker) readOld(h *half, off uint64, data, buf []byte, replace bool) bool {
+	differs := false
+	end := off + uint64(len(data))
+	use := func(old []byte, at uint64) {
+		i := int(at - off)
+		if !bytes.Equal(old, data[i:i+len(old)]) {
+			differs = true
+			if !replace {
+				copy(buf[i:], old)
+			}
+		}
+	}
+	if lo, hi := max(off, h.start), min(end, h.edge); lo < hi {
+		use(h.data[lo-h.start:hi-h.start], lo)
+	}
+	nodes := h.track.nodes
+	for i := t.find(h, off); i < len(nodes) && nodes[i].off < end; i++ {
+		lo, hi := max(off, nodes[i].off), min(end, nodes[i].end())
+		if lo < hi {
+			use(nodes[i].data[lo-nodes[i].off:hi-nodes[i].off], lo)
+		}
+	}
+	return differs
+}
+
+// span remembers where a segment lay.
+func (t *Tracker) span(h *half, sp span) {
+	tr := t.tracked(h)
+	if len(tr.spans) < maxSpans {
+		tr.spans = append(tr.spans, sp)
+	}
+}
+
+// prune lets go of what nobody needs: acknowledged, consumed, inspected.
+func (t *Tracker) prune(h *half, d Dir) {
+	if len(h.data) == 0 && h.track == nil {
+		h.settle(t)
+		return
+	}
+	keep := h.edge
+	acked := h.acked()
+	if t.cfg.Inline {
+		// What may still come again, and what the next window looks back on.
+		h.raw = h.edge // looked at with the packet that brought it
+		keep = min(keep, acked)
+		if !t.cfg.NoRaw && h.flags&noRaw == 0 {
+			back := uint64(0)
+			if h.edge > t.chunk[d] {
+				back = h.edge - t.chunk[d]
+			}
+			keep = min(keep, back)
+		}
+	} else if !t.cfg.NoRaw && h.flags&noRaw == 0 {
+		keep = min(keep, h.raw)
+	}
+	if h.flags&noApp == 0 {
+		keep = min(keep, h.app)
+	} else {
+		h.app = h.edge
+	}
+	if h.flags&noRaw != 0 || t.cfg.NoRaw {
+		h.raw = h.edge
+	}
+	h.need = keep
+	if keep > h.start {
+		t.advance(h)
+	}
+	if t.cfg.Inline {
+		t.dropNodes(h)
+	} else if h.track != nil {
+		t.dropSpans(h, min(acked, h.edge))
+	}
+	t.trim(h)
+	h.settle(t)
+}
+
+// settle moves a half without data along.
+func (h *half) settle(t *Tracker) {
+	if len(h.data) == 0 {
+		h.start = h.edge
+	}
+	if t.cfg.NoRaw || h.flags&noRaw != 0 {
+		h.raw = h.edge
+	}
+	if h.flags&noApp != 0 {
+		h.app = h.edge
+	}
+}
+
+// advance lets go of the bytes before need, when moving the rest is cheap.
+func (t *Tracker) advance(h *half) {
+	n := int(min(h.need-h.start, uint64(len(h.data))))
+	if rest := len(h.data) - n; n >= rest || n >= 1<<16 {
+		h.compact(n)
+	}
+}
+
+func (h *half) compact(n int) {
+	h.data = h.data[:copy(h.data, h.data[n:])]
+	h.start += uint64(n)
+}
+
+// trim gives empty things back to their pools.
+func (t *Tracker) trim(h *half) {
+	if len(h.data) == 0 && h.data != nil {
+		t.pool.put(h.data)
+		h.data = nil
+		h.start = h.edge
+	}
+	if tr := h.track; tr != nil && len(tr.nodes) == 0 && len(tr.spans) == 0 && len(tr.oob) == 0 {
+		t.tracks = append(t.tracks, tr)
+		h.track = nil
+	}
+}
+
+// dropSpans forgets the segments before offset to.
+func (t *Tracker) dropSpans(h *half, to uint64) {
+	tr := h.track
+	if len(tr.spans) == 0 || tr.spans[0].end > to && len(tr.spans) < 64 {
+		return
+	}
+	n := 0
+	for _, sp := range tr.spans {
+		if sp.end > to {
+			tr.spans[n] = sp
+			n++
+		}
+	}
+	tr.spans = tr.spans[:n]
+}
+
+// drop gives everything of h back.
+func (t *Tracker) drop(h *half) {
+	if h.data != nil {
+		t.pool.put(h.data)
+		h.data = nil
+	}
+	if tr := h.track; tr != nil {
+		for i := range tr.nodes {
+			t.pool.put(tr.nodes[i].data)
+		}
+		clear(tr.nodes)
+		tr.nodes, tr.spans, tr.oob, tr.bytes = tr.nodes[:0], tr.spans[:0], tr.oob[:0], 0
+		t.tracks = append(t.tracks, tr)
+		h.track = nil
+	}
+}
+
+// urgent applies the policy for the byte that the urgent pointer marks: the one
+// before it (RFC 1122 §4.2.2.4 meant the one at it, nobody does so, RFC 6093).
+// The byte keeps its place in the stream, so that what comes again can be
+// compared; App leaves it out.
+func (t *Tracker) urgent(h *half, g *segment, a int64) {
+	if t.cfg.Urgent == UrgentDrop {
+		if t.cfg.Inline {
+			t.res.Drop = CauseUrgent
+		}
+		return
+	}
+	at := a + int64(g.urg) - 1
+	if int(g.urg) > g.n || at < int64(h.app) {
+		return
+	}
+	tr := t.tracked(h)
+	for _, o := range tr.oob {
+		if o == uint64(at) {
+			return
+		}
+	}
+	if len(tr.oob) >= maxOOB {
+		t.event(ReassemblyUrgentOOBLimitReached)
+		return
+	}
+	t.UrgentOOB++
+	tr.oob = append(tr.oob, uint64(at))
+}
+
+// cut shortens the piece from … to at the first byte that is left out; skip
+// says that from itself is one.
+func (h *half) cut(from, to uint64) (end uint64, skip bool) {
+	if h.track == nil {
+		return to, false
+	}
+	for i := 0; i < len(h.track.oob); i++ {
+		switch o := h.track.oob[i]; {
+		case o < from:
+			h.track.oob = append(h.track.oob[:i], h.track.oob[i+1:]...)
+			i--
+		case o == from:
+			return to, true
+		case o < to:
+			to = o
+		}
+	}
+	return to, false
+}
