@@ -1,0 +1,96 @@
+package garita
+
+import (
+	"os/exec"
+	"strings"
+	"testing"
+)
+
+const module = "github.com/garita/garita"
+
+// allowed is the import graph of ARCHITECTURE.md: what of ours a package may
+// import, directly or not. A package that is not named here may import nothing
+// of ours.
+var allowed = map[string][]string{
+	"packet":          nil,
+	"app":             nil,
+	"rule":            nil,
+	"iptc":            nil,
+	"internal/mpm":    nil,
+	"internal/pcre":   nil,
+	"internal/conf":   nil,
+	"nfqueue":         {"packet"},
+	"flow":            {"packet"},
+	"stream":          {"packet"},
+	"ipq":             {"packet", "nfqueue"},
+	"internal/pcap":   {"packet"},
+	"divert":          {"packet", "iptc"},
+	"internal/doctor": {"packet", "nfqueue", "divert", "iptc"},
+	"detect":          {"packet", "app", "rule", "internal/mpm", "internal/pcre"},
+	"eve":             {"packet", "app", "rule", "detect", "internal/mpm", "internal/pcre"},
+	"internal/lab":    nil,
+	"": {"packet", "app", "rule", "iptc", "nfqueue", "flow", "stream", "divert", "detect", "eve",
+		"internal/mpm", "internal/pcre", "internal/conf", "internal/pcap"},
+}
+
+// free are the programs: they may import everything.
+func free(p string) bool { return strings.HasPrefix(p, "cmd/") || p == "bench" || strings.HasPrefix(p, "bench/") }
+
+func TestImportsPointDown(t *testing.T) {
+	if _, err := exec.LookPath("go"); err != nil {
+		t.Skip("the go command is not here: the import graph is checked where garita is built")
+	}
+	out, err := exec.Command("go", "list", "-f", `{{.ImportPath}}: {{join .Deps " "}}`, "./...").CombinedOutput()
+	if err != nil {
+		t.Fatalf("go list: %v\n%s", err, out)
+	}
+	local := func(p string) (string, bool) {
+		if p == module {
+			return "", true
+		}
+		return strings.CutPrefix(p, module+"/")
+	}
+	seen := 0
+	for line := range strings.Lines(string(out)) {
+		name, deps, ok := strings.Cut(strings.TrimSpace(line), ":")
+		pkg, ours := local(name)
+		if !ok || !ours || free(pkg) {
+			continue
+		}
+		seen++
+		may := map[string]bool{}
+		for _, a := range allowed[pkg] {
+			may[a] = true
+		}
+		for _, d := range strings.Fields(deps) {
+			if dep, ours := local(d); ours && !may[dep] {
+				t.Errorf("%s imports %s: imports point only down, see ARCHITECTURE.md", name, d)
+			}
+		}
+	}
+	if seen < 5 {
+		t.Fatalf("only %d packages seen:\n%s", seen, out)
+	}
+}
+
+// Libraries neither log, nor exit, nor register themselves.
+func TestLibrariesKeepQuiet(t *testing.T) {
+	if _, err := exec.LookPath("go"); err != nil {
+		t.Skip("the go command is not here")
+	}
+	out, err := exec.Command("go", "list", "-f", `{{.ImportPath}}: {{join .Imports " "}}`, "./...").CombinedOutput()
+	if err != nil {
+		t.Fatalf("go list: %v\n%s", err, out)
+	}
+	for line := range strings.Lines(string(out)) {
+		name, imports, _ := strings.Cut(strings.TrimSpace(line), ":")
+		if free(strings.TrimPrefix(name, module+"/")) {
+			continue
+		}
+		for _, i := range strings.Fields(imports) {
+			if i == "log" || i == "log/slog" || i == "flag" || i == "C" {
+				t.Errorf("%s imports %s", name, i)
+			}
+		}
+	}
+}
