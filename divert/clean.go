@@ -90,11 +90,11 @@ func (s *session) list() ([]Found, error) {
 }
 
 func (t tableState) ownership() Ownership {
-	switch t.flags & (flagOwner | flagPersist) {
-	case flagOwner:
-		return Owned
-	case flagOwner | flagPersist:
+	switch {
+	case t.flags&flagPersist != 0: // the owner flag goes with the owner
 		return Persistent
+	case t.flags&flagOwner != 0:
+		return Owned
 	}
 	return Unowned
 }

@@ -44,6 +44,12 @@ func (o Ownership) flags() uint32 {
 	return 0
 }
 
+// takesOver says whether a table with these flags can become one of kind o. A
+// persistent table loses the flag owner with its owner.
+func (o Ownership) takesOver(flags uint32) bool {
+	return flags == o.flags() || o == Persistent && flags == flagPersist
+}
+
 // Diversion is traffic being diverted. Its methods may be called from any
 // goroutine, at the same time.
 type Diversion struct {
@@ -192,7 +198,7 @@ func (d *Diversion) compose(now *state) *batch {
 		b.delTable(lockName)
 	}
 	table, exists := now.tables[tableName]
-	keep := exists && table.flags == d.owner.flags() && now.sameHooks(&l)
+	keep := exists && d.owner.takesOver(table.flags) && now.sameHooks(&l)
 	if exists && !keep {
 		b.delTable(tableName)
 	}

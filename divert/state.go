@@ -3,6 +3,7 @@ package divert
 import (
 	"bytes"
 	"encoding/binary"
+	"errors"
 	"slices"
 	"strings"
 
@@ -52,6 +53,9 @@ func (s *session) read() (*state, error) {
 			return nil, err
 		}
 		st, err := s.readOnce()
+		if errors.Is(err, unix.ENOENT) {
+			continue // it went while we read
+		}
 		if err != nil {
 			return nil, err
 		}
