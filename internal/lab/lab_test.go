@@ -96,8 +96,8 @@ func TestServers(t *testing.T) {
 			for _, c := range []struct {
 				method, url, body, want string
 			}{
-				{"GET", "http://" + at(f.server, 80) + "/", "", "Hello from the server behind the gateway.\n"},
-				{"GET", "http://" + at(f.server, 80) + "/evil", "", "Hello from the server behind the gateway.\n"},
+				{"GET", "http://" + at(f.server, 80) + "/", "", "Hello from behind the gateway.\n"},
+				{"GET", "http://" + at(f.server, 80) + "/evil", "", "Hello from behind the gateway.\n"},
 				{"GET", "http://" + at(f.server, 80) + "/page", "", lab.PageText},
 				{"POST", "http://" + at(f.server, 80) + "/upload", strings.Repeat("u", 100_000), "got 100000 bytes\n"},
 				{"GET", "http://" + at(f.server, 80) + "/large", "", strings.Repeat("g", lab.LargeSize)},

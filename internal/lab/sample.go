@@ -27,7 +27,7 @@ const HoldTime = 50 * time.Millisecond
 
 // Exchanges returns the sample traffic: every exchange over IPv4 and over IPv6.
 func Exchanges() []Exchange {
-	const hello = "200, 42 bytes"
+	const hello = "200, 31 bytes"
 	var all []Exchange
 	for _, ip := range [...]netip.Addr{ServerIP4, ServerIP6} {
 		get := func(path string) func(e *Exchange) {
@@ -52,14 +52,14 @@ func Exchanges() []Exchange {
 		}
 		say := func(network, text string) func(*Exchange) {
 			return func(e *Exchange) {
-				e.Name, e.do = strings.ToUpper(network)+" echo "+brief([]byte(text)), echo{network, text}.do
+				e.Name, e.do = "echo/"+strings.ToUpper(network)+" "+brief([]byte(text)), echo{network, text}.do
 				e.Want = Want{Verdict: Accepted, Outcome: Answered, Answer: text, Arrived: brief([]byte(text))}
 			}
 		}
 		ask := func(network, name string, qtype uint16, answer string) func(*Exchange) {
 			return func(e *Exchange) {
 				what := dns.TypeToString[qtype] + " " + name
-				e.Name, e.do = "DNS "+what+" over "+strings.ToUpper(network), lookup{network, name, qtype}.do
+				e.Name, e.do = "DNS/"+strings.ToUpper(network)+" "+what, lookup{network, name, qtype}.do
 				e.Want = Want{Verdict: Accepted, Outcome: Answered, Answer: answer, Arrived: what}
 			}
 		}
@@ -88,7 +88,7 @@ func Exchanges() []Exchange {
 			rule(Replaced, 9000006))
 		add(web("HTTP POST 200 kB", request{method: "POST", path: "/upload", body: 200_000, show: true}, `200 "got 200000 bytes"`))
 		add(web("HTTP GET 4 MB", request{method: "GET", path: "/large"}, "200, 4194304 bytes"))
-		add(web("HTTPS GET friend.example/page", request{method: "GET", path: "/page", name: "friend.example"}, "200, 45 bytes"))
+		add(web("HTTPS GET friend.example/page", request{method: "GET", path: "/page", name: "friend.example"}, "200, 21 bytes"))
 		add(web("HTTPS GET evil.example/page", request{method: "GET", path: "/page", name: "evil.example"}, ""),
 			rule(Dropped, 9000009), lost(TimedOut))
 		add(ask("udp", "friend.example.", qtype, address))

@@ -34,8 +34,8 @@ const (
 
 // What the HTTP server says, fixed so that tests and rules can count on it.
 const (
-	PageText  = "The quick brown fox jumps over the lazy dog.\n" // GET /page
-	LargeSize = 4 << 20                                          // bytes of GET /large, all 'g'
+	PageText  = "The quick brown fox.\n" // GET /page
+	LargeSize = 4 << 20                  // bytes of GET /large, all 'g'
 )
 
 // Seen is one thing that reached the server.
@@ -160,7 +160,7 @@ func (l *Lab) httpHandler(service string) http.Handler {
 			_, _ = io.WriteString(w, body)
 		}
 	}
-	mux.HandleFunc("/", text("Hello from the server behind the gateway.\n"))
+	mux.HandleFunc("/", text("Hello from behind the gateway.\n"))
 	mux.HandleFunc("/page", text(PageText))
 	mux.HandleFunc("/upload", func(w http.ResponseWriter, r *http.Request) {
 		n, err := io.Copy(io.Discard, r.Body)
