@@ -86,6 +86,7 @@ func (t *Tracker) data(s *TCP, g *segment, x, y *half) bool {
 	default:
 		t.event(EstPktBeforeLastAck)
 		t.res.Retransmission = g.n > 0
+		t.seen = true
 		return true
 	}
 	zwp := g.n == 1 && g.seq == x.nextSeq && x.window == 0
@@ -188,7 +189,7 @@ func (t *Tracker) closing(s *TCP, g *segment, x, y *half, st State) bool {
 		return true
 	}
 	if g.has(finFlag) && (st == LastAck || st == TimeWait) {
-		return true
+		return t.again(s, g, x)
 	}
 	if g.has(synFlag) && !(g.has(finFlag) && st != Closing) {
 		t.event(ShutdownSynResend)
@@ -198,7 +199,7 @@ func (t *Tracker) closing(s *TCP, g *segment, x, y *half, st State) bool {
 		return true
 	}
 	if st == LastAck && g.dir == ToClient {
-		return true
+		return t.again(s, g, x)
 	}
 	if !t.stampOK(s, g, x, y) {
 		return false
@@ -219,6 +220,15 @@ func (t *Tracker) closing(s *TCP, g *segment, x, y *half, st State) bool {
 		return t.lastAck(s, g, x, y)
 	case TimeWait:
 		return t.timeWait(s, g, x, y)
+	}
+	return true
+}
+
+// again is a segment that changes nothing. Inline, its bytes are compared with
+// what was there before.
+func (t *Tracker) again(s *TCP, g *segment, x *half) bool {
+	if t.cfg.Inline {
+		t.insert(s, x, g)
 	}
 	return true
 }
@@ -421,6 +431,7 @@ func (t *Tracker) closeWait(s *TCP, g *segment, x, y *half) bool {
 	case g.n > 0 && g.end().LessEq(x.lastAck):
 		t.event(CloseWaitPktBeforeLastAck)
 		t.res.Retransmission = true
+		t.seen = true
 		// Its receiver acknowledges it once more, and must see it to do so.
 		return t.cfg.Inline
 	case beyond(g, x):
@@ -471,7 +482,7 @@ func (t *Tracker) timeWait(s *TCP, g *segment, x, y *half) bool {
 		}
 		if g.seq != a && g.seq != b {
 			if g.dir == ToClient && g.n > 0 && g.seq == x.lastAck {
-				return true
+				return t.again(s, g, x)
 			}
 			t.event(TimeWaitAckWrongSeq)
 			return false

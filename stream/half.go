@@ -72,15 +72,15 @@ const (
 	maxOOB   = 64
 )
 
-func (h *half) setISN(isn Seq) { h.isn = isn }
+// setISN starts the numbering. Nothing counts as acknowledged, and there is no
+// window, until somebody says so: a stale number might lie ahead.
+func (h *half) setISN(isn Seq) { h.isn, h.lastAck, h.nextWin = isn, isn, isn }
 
 // offset is where seq lies in the stream; before the stream's first byte it is
 // negative.
 func (h *half) offset(seq Seq) int64 {
 	return int64(h.edge) + int64(int32(seq-(h.isn+1+Seq(uint32(h.edge)))))
 }
-
-func (h *half) seqOf(off uint64) Seq { return h.isn + 1 + Seq(uint32(off)) }
 
 // acked is how far the receiver has acknowledged.
 func (h *half) acked() uint64 {
@@ -245,6 +245,7 @@ func (t *Tracker) Offset(s *TCP, d Dir) uint64 { return s.half[d].edge }
 // half.
 func (t *Tracker) insert(s *TCP, h *half, g *segment) {
 	data := g.payload
+	t.seen = true
 	if len(data) == 0 {
 		if g.has(finFlag) {
 			t.setFin(h, h.offset(g.end()))
@@ -409,15 +410,19 @@ func (t *Tracker) insertInline(h *half, off uint64, data []byte, pos int) {
 			}
 			t.diff(old, data[:n], pos)
 		}
+		t.res.Refused = t.res.Refused || off+n > h.edge
 	}
 	i := 0
 	if h.track != nil {
 		nodes := h.track.nodes
 		for i = t.find(h, off); i < len(nodes) && nodes[i].off < end; i++ {
 			overlap = true
-			lo, hi := max(off, nodes[i].off), min(end, nodes[i].end())
+			lo, hi := max(off, nodes[i].off, have), min(end, nodes[i].end())
+			if lo >= hi {
+				continue
+			}
 			old := nodes[i].data[lo-nodes[i].off : hi-nodes[i].off]
-			if lo >= have && !bytes.Equal(old, data[lo-off:hi-off]) {
+			if !bytes.Equal(old, data[lo-off:hi-off]) {
 				differs = true
 				t.diff(old, data[lo-off:hi-off], pos+int(lo-off))
 			}

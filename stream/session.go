@@ -132,6 +132,10 @@ func (t *Tracker) follow(s *TCP, g *segment) bool {
 	if !t.unchanged(s, g, x, y) {
 		ok = t.dispatch(s, g, x, y, s.state)
 	}
+	if t.cfg.Inline && g.n > 0 && !t.seen {
+		// Bytes that no state had a use for: some receiver might.
+		return false
+	}
 	// A segment of a sender whose reset was taken: the reset was not his.
 	if g.flags&rstFlag == 0 && y.flags&rstSeen != 0 && ok {
 		y.flags &^= rstSeen
@@ -148,6 +152,9 @@ func (t *Tracker) unchanged(s *TCP, g *segment, x, y *half) bool {
 	if plain {
 		if g.n <= 1 && g.ack == y.lastAck && g.seq == x.nextSeq-1 {
 			x.flags |= keepAlive
+			if t.cfg.Inline {
+				t.insert(s, x, g) // its byte may be anything
+			}
 			return true
 		}
 		if g.n == 0 && g.win != 0 && y.flags&keepAlive != 0 && g.win<<y.wscale == y.window && g.ack == y.lastAck && g.seq == x.nextSeq {
@@ -189,6 +196,7 @@ func (t *Tracker) unchanged(s *TCP, g *segment, x, y *half) bool {
 		if x.flags&noReassembly == 0 && x.offset(end) <= int64(x.start) && x.isn != 0 {
 			t.event(PktSpuriousRetransmission)
 			t.res.Retransmission = true
+			t.seen = true
 			return true
 		}
 		if end.LessEq(x.lastAck) {
@@ -236,6 +244,9 @@ func (t *Tracker) dispatch(s *TCP, g *segment, x, y *half, st State) bool {
 	case Established:
 		return t.established(s, g, x, y)
 	case Closed:
+		if t.cfg.Inline && s.flags&byReset == 0 {
+			t.insert(s, x, g) // what comes again must be what it was
+		}
 		if g.has(rstFlag) {
 			return true
 		}
@@ -340,6 +351,9 @@ func (t *Tracker) none(s *TCP, g *segment) bool {
 		}
 		if g.n > 0 && g.tfo {
 			nextTo(s, c, c.nextSeq.Add(g.n))
+			t.insert(s, c, g)
+		} else if t.cfg.Inline {
+			// Few receivers keep it, but they may (RFC 9293 §3.4).
 			t.insert(s, c, g)
 		}
 	case g.has(ackFlag):
@@ -511,6 +525,9 @@ func (t *Tracker) synSent(s *TCP, g *segment, x, y *half) bool {
 		t.dropQueue(s)
 		q := g.queued()
 		t.synAckUpdate(s, &q)
+		if t.cfg.Inline {
+			t.insert(s, x, g)
+		}
 		return true
 	}
 	if !synTSOK(s, g) {

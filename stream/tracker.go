@@ -91,6 +91,7 @@ type Tracker struct {
 	res     Result
 	undo    TCP
 	pending pending
+	seen    bool      // the payload of the packet under Update was looked at
 	safe    [2]uint64 // acknowledged before the packet under Update
 	events  [12]Event
 	edits   []Edit
@@ -298,6 +299,7 @@ func (t *Tracker) Update(s *TCP, p *packet.Packet, dir Dir) *Result {
 	r := &t.res
 	*r = Result{Events: t.events[:0], Edits: t.edits[:0], Exception: Ignore, Dir: dir}
 	t.pending = pending{}
+	t.seen = false
 	g := &t.seg
 	if !g.set(p, dir) {
 		return r
