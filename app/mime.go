@@ -312,9 +312,9 @@ func (m *mimeParser) endEntity() {
 		m.field()
 	}
 	if m.encoding == mimeBase64 && m.inBody && !m.preamble {
+		m.out = m.out[:0]
 		m.flushBase64()
 		m.deliver(m.out)
-		m.out = m.out[:0]
 	}
 	m.scanURLs(true)
 	if m.file != nil {

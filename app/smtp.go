@@ -143,6 +143,8 @@ func (p *smtpParser) parse(c *Conn, d Dir, data []byte) (n, need int) {
 		if k >= 0 {
 			line, end = b[:k], true
 			n++
+		} else if len(line) > 1 && line[len(line)-1] == '\r' {
+			line = line[:len(line)-1] // it may belong to the line end
 		}
 		n += len(line)
 		switch {
@@ -319,6 +321,9 @@ func (p *smtpParser) chunk(b []byte) int {
 	line, n := b[:min(len(b), most)], min(len(b), most)
 	if k >= 0 {
 		line, n = b[:k], k+1
+	} else if n > 1 && line[n-1] == '\r' {
+		n-- // it may belong to the line end
+		line = line[:n]
 	}
 	if p.mail {
 		p.mime.line(line, k >= 0)
