@@ -39,7 +39,7 @@ import (
 // Defaults that the zero Config stands for.
 const (
 	DefaultMaxLen     = 4096     // packets
-	DefaultBurst      = 64       // packets
+	DefaultBurst      = 32       // packets
 	DefaultReadBuffer = 16 << 20 // bytes of kernel memory
 	DefaultHoldBytes  = 16 << 20 // bytes
 )
@@ -204,6 +204,7 @@ type Queue struct {
 	done     chan struct{}
 
 	rx         receiver
+	clock      clock
 	tx         sender
 	unanswered int   // packets received and not passed to Verdict; owner goroutine only
 	lost       bool  // a send of verdicts failed; likewise

@@ -25,6 +25,23 @@ type receiver struct {
 	slots [][]byte
 }
 
+// clock is the time of day at the price of one reading of the monotonic clock:
+// time.Now takes two. It follows a step of the time of day within a second.
+type clock struct {
+	base time.Time
+	wall int64
+}
+
+func (c *clock) now() int64 {
+	d := time.Since(c.base)
+	if uint64(d) > uint64(time.Second) {
+		c.base = time.Now()
+		c.wall = c.base.UnixNano()
+		return c.wall
+	}
+	return c.wall + int64(d)
+}
+
 // metaRoom is what a message needs beside the payload: all fixed attributes
 // take less than 300 bytes, the rest is for conntrack and security labels.
 const metaRoom = 2048
@@ -78,7 +95,7 @@ func (q *Queue) Receive(pkts []packet.Packet) (int, error) {
 			q.leave()
 			return 0, err
 		}
-		n := q.parseBurst(pkts, got, time.Now().UnixNano())
+		n := q.parseBurst(pkts, got, q.clock.now())
 		if n > 0 {
 			q.unanswered += n
 			q.leave()
