@@ -348,6 +348,21 @@ func (d *Diversion) Backend() Backend {
 	return BackendCompat
 }
 
+// Features is what this kernel's nf_tables has of what is not everywhere.
+// A field is only as true as the Spec made it necessary to find out.
+type Features struct {
+	NativeQueue bool // the queue expression; else the NFQUEUE target
+	Hash        bool // spread by flow, needed with several queues
+	Fib         bool // needed to spare ssh at Prerouting and Postrouting
+}
+
+// Features says what Install found out.
+func (d *Diversion) Features() Features {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return Features{NativeQueue: d.feat.native, Hash: d.feat.hash, Fib: d.feat.fib}
+}
+
 // Ownership is how the table is bound to this process.
 func (d *Diversion) Ownership() Ownership {
 	d.mu.Lock()
