@@ -1,0 +1,414 @@
+package detect
+
+import (
+	"encoding/binary"
+
+	"github.com/garita/garita/app"
+	"github.com/garita/garita/packet"
+)
+
+// cond is a condition on the packet or on what is known of its flow.
+type cond struct {
+	op   condOp
+	neg  bool
+	a, b uint32
+	num  numRange
+	ids  []uint32 // flow bits of which one suffices
+	name string
+	set  *protoSet
+}
+
+type condOp uint8
+
+const (
+	condNever condOp = iota
+	condDsize
+	condTTL
+	condTOS
+	condIPID
+	condIPOpts
+	condFragBits
+	condFragOffset
+	condIPProto
+	condSameIP
+	condICMPType
+	condICMPCode
+	condICMPID
+	condICMPSeq
+	condMTU
+	condTCPFlags
+	condSeq
+	condAck
+	condWindow
+	condMSS
+	condDecodeEvent
+	condStreamEvent
+	condChecksum
+	condStreamSize
+	condFlowbit
+	condXbit
+	condHostbit
+	condFlowint
+	condAppProto
+	condFlowAge
+	condFlowPackets
+	condFlowBytes
+	condL3
+	condEngineEvent
+	condFlowvar
+	condAppEvent
+)
+
+// match evaluates one condition. The head of the rule has matched already.
+func (w *Worker) match(c *cond, in *Input) bool {
+	p := in.Packet
+	switch c.op {
+	case condDsize:
+		return c.num.match(uint64(len(p.Payload())))
+	case condTTL:
+		ip, ok := p.IP()
+		return ok && c.num.match(uint64(ip.TTL()))
+	case condTOS:
+		ip, ok := p.IP()
+		return ok && p.IPVersion() == 4 && (uint32(ip.TOS()) == c.a) != c.neg
+	case condIPID:
+		ip, ok := p.IP()
+		return ok && p.IPVersion() == 4 && ip.ID() == c.a
+	case condIPOpts:
+		return w.ipOption(c, p)
+	case condFragBits:
+		return w.fragBits(c, p)
+	case condFragOffset:
+		if p.IPVersion() == 0 || p.IPVersion() == 6 && !p.IsFragment() {
+			return false
+		}
+		return c.num.match(uint64(p.FragOffset()) / 8)
+	case condIPProto:
+		return p.IPVersion() != 0 && c.set.has(p.Proto())
+	case condSameIP:
+		return p.IPVersion() != 0 && p.Src() == p.Dst()
+	case condICMPType:
+		h, ok := p.ICMP()
+		return ok && c.num.match(uint64(h.Type()))
+	case condICMPCode:
+		h, ok := p.ICMP()
+		return ok && c.num.match(uint64(h.Code()))
+	case condICMPID:
+		h, ok := p.ICMP()
+		if !ok {
+			return false
+		}
+		id, _, ok := h.Echo()
+		return ok && uint32(id) == c.a
+	case condICMPSeq:
+		h, ok := p.ICMP()
+		if !ok {
+			return false
+		}
+		_, seq, ok := h.Echo()
+		return ok && uint32(seq) == c.a
+	case condMTU:
+		h, ok := p.ICMP()
+		return ok && p.Proto() == packet.ProtoICMPv6 && h.Type() == 2 && c.num.match(uint64(binary.BigEndian.Uint32(h.Bytes()[4:])))
+	case condTCPFlags:
+		h, ok := p.TCP()
+		if !ok {
+			return false
+		}
+		return tcpFlagsMatch(c, uint8(h.Flags()))
+	case condSeq:
+		h, ok := p.TCP()
+		return ok && h.Seq() == c.a
+	case condAck:
+		h, ok := p.TCP()
+		return ok && h.Ack() == c.a
+	case condWindow:
+		h, ok := p.TCP()
+		return ok && (uint32(h.Window()) == c.a) != c.neg
+	case condMSS:
+		h, ok := p.TCP()
+		if !ok {
+			return false
+		}
+		o, ok := h.Option(2)
+		return ok && len(o) == 2 && c.num.match(uint64(binary.BigEndian.Uint16(o)))
+	case condDecodeEvent:
+		for _, e := range p.Events() {
+			if uint32(e) == c.a {
+				return true
+			}
+		}
+		return false
+	case condStreamEvent:
+		for _, e := range in.StreamEvents {
+			if e == c.name {
+				return true
+			}
+		}
+		return false
+	case condChecksum:
+		return w.checksum(c, p)
+	case condStreamSize:
+		return streamSize(c, in)
+	case condFlowbit:
+		return (in.Flow != nil && in.Flow.anyBit(c.ids)) != c.neg
+	case condXbit:
+		return w.xbitTest(c, in)
+	case condHostbit:
+		return w.hostbitTest(c, in)
+	case condFlowint:
+		return in.Flow != nil && in.Flow.testInt(c)
+	case condAppProto:
+		return w.appProto(c, in)
+	case condFlowAge:
+		return in.Flow != nil && c.num.match(uint64(max(0, p.Time-in.Flow.Start))/1e9)
+	case condFlowPackets:
+		return in.Flow != nil && c.num.match(in.Flow.Packets[c.a])
+	case condFlowBytes:
+		return in.Flow != nil && c.num.match(in.Flow.Bytes[c.a])
+	case condL3:
+		return uint32(p.IPVersion()) == c.a
+	case condAppEvent:
+		return w.connEvent(c, in)
+	case condFlowvar:
+		return in.Flow != nil && in.Flow.varContains(c.a, c.name) != c.neg
+	}
+	return false
+}
+
+// tcpFlagsMatch: a are the bits, b those that are looked at; num.op is how:
+// EQ all and no others, GE all at least ('+'), AnyBit one of them ('*').
+func tcpFlagsMatch(c *cond, flags uint8) bool {
+	f := uint32(flags) & c.b
+	switch c.num.op {
+	case numGE:
+		return f&c.a == c.a != c.neg
+	case numAnyBit:
+		return f&c.a != 0 != c.neg
+	}
+	return f == c.a != c.neg
+}
+
+func (w *Worker) fragBits(c *cond, p *packet.Packet) bool {
+	ip, ok := p.IP()
+	if !ok || p.IPVersion() != 4 {
+		return false
+	}
+	f := uint32(ip.FragBits())
+	switch c.num.op {
+	case numGE:
+		return f&c.a == c.a
+	case numAnyBit:
+		return f&c.a != 0
+	case numNE:
+		return f&c.a != c.a
+	}
+	return f == c.a
+}
+
+func (w *Worker) ipOption(c *cond, p *packet.Packet) bool {
+	ip, ok := p.IP()
+	if !ok || p.IPVersion() != 4 {
+		return false
+	}
+	o := ip.Options()
+	if c.a == anyIPOption {
+		return len(o) > 0
+	}
+	for len(o) > 0 {
+		if uint32(o[0]) == c.a {
+			return true
+		}
+		if o[0] == 0 {
+			return false
+		}
+		if o[0] == 1 {
+			o = o[1:]
+			continue
+		}
+		if len(o) < 2 || o[1] < 2 || int(o[1]) > len(o) {
+			return false
+		}
+		o = o[o[1]:]
+	}
+	return false
+}
+
+const anyIPOption = 1 << 16
+
+func (w *Worker) checksum(c *cond, p *packet.Packet) bool {
+	valid := true
+	switch c.name {
+	case "ipv4-csum":
+		if p.IPVersion() != 4 {
+			return false
+		}
+		valid = p.IPChecksumOK()
+	default:
+		v, proto := uint8(4), uint8(c.b)
+		if c.num.a == 6 {
+			v = 6
+		}
+		if p.IPVersion() != v || p.Proto() != proto || p.IsFragment() {
+			return false
+		}
+		if p.Offload&packet.CsumNotReady == 0 {
+			valid = p.TransportChecksumOK()
+		}
+	}
+	return valid == (c.a == 1)
+}
+
+// streamSize: a is the side (0 server, 1 client, 2 both, 3 either).
+func streamSize(c *cond, in *Input) bool {
+	if in.Flow == nil || in.Packet.Proto() != packet.ProtoTCP {
+		return false
+	}
+	// "client" is what the client sent.
+	ts := c.num.match(uint64(in.Flow.StreamBytes[app.ToServer]))
+	tc := c.num.match(uint64(in.Flow.StreamBytes[app.ToClient]))
+	switch c.a {
+	case 0:
+		return tc
+	case 1:
+		return ts
+	case 2:
+		return ts && tc
+	}
+	return ts || tc
+}
+
+func (w *Worker) appProto(c *cond, in *Input) bool {
+	if in.Flow == nil || in.Flow.Conn == nil {
+		return false
+	}
+	conn := in.Flow.Conn
+	var p app.Proto
+	switch c.b {
+	case 0: // of the packet's direction
+		p = conn.ProtoOf(in.Dir)
+		if p == app.Unknown {
+			p = conn.Proto()
+		}
+	case 1:
+		p = conn.ProtoOf(app.ToServer)
+	case 2:
+		p = conn.ProtoOf(app.ToClient)
+	case 3:
+		p = conn.Proto()
+	case 4:
+		p = conn.OrigProto()
+	case 5:
+		return (protoIs(conn.ProtoOf(app.ToServer), c.a) || protoIs(conn.ProtoOf(app.ToClient), c.a)) != c.neg
+	}
+	if c.neg && p == app.Unknown {
+		return false // nothing can be said yet
+	}
+	return protoIs(p, c.a) != c.neg
+}
+
+func protoIs(p app.Proto, set uint32) bool {
+	if set == protoHTTPAny {
+		return p == app.HTTP1 || p == app.HTTP2
+	}
+	return p == app.Proto(set)
+}
+
+const protoHTTPAny = 1 << 16
+
+// The state of a flow.
+
+func (f *Flow) bit(id uint32) int {
+	for i, b := range f.bits {
+		if b == id {
+			return i
+		}
+	}
+	return -1
+}
+
+func (f *Flow) anyBit(ids []uint32) bool {
+	for _, id := range ids {
+		if f.bit(id) >= 0 {
+			return true
+		}
+	}
+	return false
+}
+
+func (f *Flow) setBit(id uint32) {
+	if f.bit(id) < 0 {
+		f.bits = append(f.bits, id)
+	}
+}
+
+func (f *Flow) clearBit(id uint32) {
+	if i := f.bit(id); i >= 0 {
+		f.bits[i] = f.bits[len(f.bits)-1]
+		f.bits = f.bits[:len(f.bits)-1]
+	}
+}
+
+func (f *Flow) intOf(id uint32) *flowInt {
+	for i := range f.ints {
+		if f.ints[i].id == id {
+			return &f.ints[i]
+		}
+	}
+	return nil
+}
+
+// testInt: a is the variable; b = 1 asks whether it is set, 2 whether not.
+func (f *Flow) testInt(c *cond) bool {
+	v := f.intOf(c.a)
+	switch c.b {
+	case 1:
+		return v != nil
+	case 2:
+		return v == nil
+	}
+	r := c.num
+	if len(c.ids) > 0 { // compared with another variable
+		o := f.intOf(c.ids[0])
+		if o == nil {
+			return false
+		}
+		r.a = uint64(o.v)
+	}
+	return v != nil && r.match(uint64(v.v))
+}
+
+func (f *Flow) varOf(id uint32) []byte {
+	for i := range f.fvars {
+		if f.fvars[i].id == id {
+			return f.fvars[i].v
+		}
+	}
+	return nil
+}
+
+func (f *Flow) setVar(id uint32, v []byte) {
+	for i := range f.fvars {
+		if f.fvars[i].id == id {
+			f.fvars[i].v = append(f.fvars[i].v[:0], v...)
+			return
+		}
+	}
+	if len(f.fvars) < 64 {
+		f.fvars = append(f.fvars, flowVar{id, append([]byte(nil), v...)})
+	}
+}
+
+func (f *Flow) varContains(id uint32, s string) bool {
+	v := f.varOf(id)
+	return v != nil && containsString(v, s)
+}
+
+func containsString(b []byte, s string) bool {
+	for i := 0; i+len(s) <= len(b); i++ {
+		if string(b[i:i+len(s)]) == s {
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,389 @@
+package detect
+
+import (
+	"slices"
+
+	"github.com/garita/garita/app"
+)
+
+// txState is what detection keeps on a transaction.
+type txState struct {
+	rs  *Ruleset
+	dir [2]txDir
+}
+
+type txDir struct {
+	done  bool
+	ran   [2]uint64 // groups that need not run again
+	rules []ruleState
+}
+
+// ruleState is a rule that matched in part, or cannot match any more.
+type ruleState struct {
+	sig  uint32
+	met  uint32 // engines that matched
+	over bool   // matched wholly, or cannot
+}
+
+// bodyWindow is the part of a body that is shown to the rules with this
+// packet.
+type bodyWindow struct {
+	body *app.Body
+	off  uint64
+	none bool
+}
+
+// xbuf is the last result of transforms on a buffer.
+type xbuf struct {
+	gen  uint32
+	src  []byte
+	i    int
+	data []byte
+	mem  []byte
+}
+
+// Forget gives back what detection keeps on a transaction that is going to be
+// retired.
+func (w *Worker) Forget(b *app.TxBase) {
+	if st, ok := b.Detect.(*txState); ok {
+		b.Detect = nil
+		for d := range st.dir {
+			st.dir[d] = txDir{rules: st.dir[d].rules[:0]}
+		}
+		if len(w.spare) < 1024 && st.rs == w.rs {
+			w.spare = append(w.spare, st)
+		}
+	}
+}
+
+// Inspected says whether detection is through with a transaction: nothing more
+// of it will be looked at.
+func (w *Worker) Inspected(b *app.TxBase) bool {
+	st, ok := b.Detect.(*txState)
+	if !ok {
+		return false
+	}
+	for d := app.ToServer; d <= app.ToClient; d++ {
+		if !st.dir[d].done && !(b.OneWay && b.From != d) {
+			return false
+		}
+	}
+	return true
+}
+
+func (w *Worker) state(b *app.TxBase) *txState {
+	if st, ok := b.Detect.(*txState); ok && st.rs == w.rs {
+		return st
+	}
+	var st *txState
+	if n := len(w.spare); n > 0 {
+		st = w.spare[n-1]
+		w.spare = w.spare[:n-1]
+	} else {
+		st = &txState{rs: w.rs}
+	}
+	b.Detect = st
+	return st
+}
+
+// txRules judges by the rules on transactions.
+func (w *Worker) txRules(in *Input, c *app.Conn) {
+	for _, tx := range c.Transactions() {
+		w.inspectTx(in, tx)
+	}
+}
+
+func (w *Worker) inspectTx(in *Input, tx app.Tx) {
+	b := tx.Base()
+	d := in.Dir
+	if b.OneWay && b.From != d {
+		return
+	}
+	st := w.state(b)
+	sd := &st.dir[d]
+	if sd.done {
+		return
+	}
+	progress := b.Progress[d]
+	through := progress >= app.StageComplete || in.EndOfFlow
+	rs := w.rs
+
+	// Candidates: by pattern, by none, by what matched in part before, and
+	// those whose pattern is in the payload.
+	w.gen0()
+	w.cand = w.cand[:0]
+	groups := rs.tx[b.Proto][d]
+	for i := range groups {
+		g := &groups[i]
+		if g.stage > progress && !in.EndOfFlow {
+			break
+		}
+		if sd.ran[i>>6&1]>>(i&63)&1 != 0 {
+			continue
+		}
+		w.scanTx(g, in, tx, d)
+		if g.kind != app.KindBody && progress > g.stage || g.kind != app.KindBody && g.stage > 0 && progress >= g.stage || through {
+			sd.ran[i>>6&1] |= 1 << (i & 63)
+		}
+	}
+	for _, id := range rs.txPlain[b.Proto][d] {
+		w.candidate(id)
+	}
+	for i := range sd.rules {
+		if !sd.rules[i].over {
+			w.candidate(sd.rules[i].sig)
+		}
+	}
+	for _, id := range w.txc {
+		if rs.sigs[id].apps.Has(b.Proto) {
+			w.candidate(id)
+		}
+	}
+	slices.Sort(w.cand)
+	for _, id := range w.cand {
+		w.inspectRule(in, tx, b, sd, id, progress, through)
+	}
+	if through {
+		sd.done = true
+	}
+}
+
+// gen0 begins a new set of candidates within the packet.
+func (w *Worker) gen0() {
+	for _, id := range w.cand {
+		w.mark[id] = 0
+	}
+}
+
+// scanTx looks for patterns in a buffer of a transaction.
+func (w *Worker) scanTx(g *txGroup, in *Input, tx app.Tx, d app.Dir) {
+	def := &w.rs.buffers[g.buf]
+	if g.kind == app.KindBody {
+		for i := 0; ; i++ {
+			body := tx.Body(def.field, d, i)
+			if body == nil {
+				return
+			}
+			if data, _, ok := w.window(def, body, in, tx, d); ok {
+				w.scan(g.group, w.transformedBuf(g.buf, i, data))
+			}
+			if !g.multi {
+				return
+			}
+		}
+	}
+	for i := 0; ; i++ {
+		data, ok := tx.Bytes(def.field, d, i)
+		if !ok {
+			return
+		}
+		w.scan(g.group, w.transformedBuf(g.buf, i, data))
+		if !g.multi {
+			return
+		}
+	}
+}
+
+// inspectRule looks at one rule for one transaction.
+func (w *Worker) inspectRule(in *Input, tx app.Tx, b *app.TxBase, sd *txDir, id uint32, progress uint8, through bool) {
+	s := &w.rs.sigs[id]
+	at := -1
+	for i := range sd.rules {
+		if sd.rules[i].sig == id {
+			at = i
+			break
+		}
+	}
+	var met uint32
+	if at >= 0 {
+		if sd.rules[at].over {
+			return
+		}
+		met = sd.rules[at].met
+	} else {
+		w.Stats.Candidates++
+		if !s.apps.Has(b.Proto) || !w.header(s, in) || !w.conds(s, in) {
+			return
+		}
+	}
+	before := met
+	engines := s.engines[in.Dir]
+	all, cannot, stream := true, false, false
+	for i := range engines {
+		if met>>i&1 != 0 {
+			continue
+		}
+		e := &engines[i]
+		if e.stage > progress && !through {
+			all = false
+			break
+		}
+		v, fromStream := w.engine(e, s, in, tx, progress, through)
+		if v != matches {
+			all = false
+			cannot = v == never
+			break
+		}
+		stream = stream || fromStream
+		met |= 1 << i
+	}
+	over := all || cannot
+	if at >= 0 {
+		sd.rules[at].met, sd.rules[at].over = met, over
+	} else if met != before || over {
+		sd.rules = append(sd.rules, ruleState{sig: id, met: met, over: over})
+	}
+	if all {
+		w.hit(id, s, in, tx, stream, true)
+	}
+}
+
+// engine evaluates one condition of a rule on a transaction.
+func (w *Worker) engine(e *engine, s *sig, in *Input, tx app.Tx, progress uint8, through bool) (v verdict, stream bool) {
+	switch e.kind {
+	case enginePayload:
+		ok, stream := w.payload(s, e.chain, in, in.Packet.Payload())
+		if ok {
+			return matches, stream
+		}
+		return notYet, false
+	case engineConds:
+		final := through || progress > e.stage || e.stage > 0 && progress >= e.stage
+		for i := range e.conds {
+			if v := w.matchTx(&e.conds[i], in, tx, in.Dir, final); v != matches {
+				return v, false
+			}
+		}
+		return matches, false
+	}
+	def := &w.rs.buffers[e.buf]
+	d := in.Dir
+	if def.kind == app.KindBody {
+		final := through || progress > e.stage
+		any := false
+		for i := 0; ; i++ {
+			body := tx.Body(def.field, d, i)
+			if body == nil {
+				break
+			}
+			any = true
+			if data, off, ok := w.window(def, body, in, tx, d); ok {
+				if e.chain == nil || w.m.match(e.chain, w.transformedBuf(e.buf, i, data), off) {
+					if e.absent != absentOnly {
+						return matches, false
+					}
+				}
+			}
+			if !def.multi {
+				break
+			}
+		}
+		if final {
+			if !any && e.absent != presentOnly {
+				return matches, false
+			}
+			return never, false
+		}
+		return notYet, false
+	}
+	final := through || progress > e.stage || e.stage > 0 && progress >= e.stage
+	any := false
+	for i := 0; ; i++ {
+		data, ok := tx.Bytes(def.field, d, i)
+		if !ok {
+			break
+		}
+		any = true
+		if e.absent == absentOnly {
+			return never, false
+		}
+		if e.chain == nil || w.m.match(e.chain, w.transformedBuf(e.buf, i, data), 0) {
+			return matches, false
+		}
+		if !def.multi {
+			break
+		}
+	}
+	if final {
+		if !any && e.absent != presentOnly {
+			return matches, false
+		}
+		return never, false
+	}
+	return notYet, false
+}
+
+// transformedBuf is value i of a buffer after its transforms, computed once a
+// packet.
+func (w *Worker) transformedBuf(buf int32, i int, data []byte) []byte {
+	ts := w.rs.buffers[buf].transforms
+	if len(ts) == 0 {
+		return data
+	}
+	x := &w.xbufs[buf]
+	if x.gen == w.gen && x.i == i && len(x.src) == len(data) && (len(data) == 0 || &x.src[0] == &data[0]) {
+		return x.data
+	}
+	x.gen, x.i, x.src = w.gen, i, data
+	x.data = w.transformed(ts, x.mem[:0], data)
+	if cap(x.data) > cap(x.mem) && !sameStart(x.data[:0], data) {
+		x.mem = x.data[:0]
+	}
+	return x.data
+}
+
+// window is the part of a body that is to be looked at with this packet, and
+// its place in the body. Suricata's windows: until enough was seen everything
+// from the start, then what is new with a part of what was before it. Inline
+// every packet is looked at; else only when enough has come.
+func (w *Worker) window(def *bufDef, b *app.Body, in *Input, tx app.Tx, d app.Dir) ([]byte, uint64, bool) {
+	for i := range w.bodies {
+		if x := &w.bodies[i]; x.body == b {
+			return b.Data[min(x.off, uint64(len(b.Data))):], x.off, !x.none
+		}
+	}
+	cfg := &w.rs.cfg
+	least, win := uint64(cfg.ResponseBodyMinInspect), uint64(cfg.ResponseBodyWindow)
+	if d == app.ToServer {
+		least, win = uint64(cfg.RequestBodyMinInspect), uint64(cfg.RequestBodyWindow)
+	}
+	size := uint64(len(b.Data))
+	if size == 0 {
+		return nil, 0, false
+	}
+	full := b.Total > size // the limit is reached
+	if !cfg.Inline && size < least && !b.Done && !full && !in.EndOfFlow && !tx.Base().Done(d) {
+		w.bodies = append(w.bodies, bodyWindow{body: b, none: true})
+		return nil, 0, false
+	}
+	var off uint64
+	if b.Inspected > least {
+		if fresh := size - min(size, b.Inspected); fresh < win {
+			short := win - fresh
+			if b.Inspected > short {
+				off = b.Inspected - short
+			}
+		} else {
+			off = b.Inspected - win/4
+		}
+	}
+	off = min(off, size)
+	b.Inspected = size
+	w.bodies = append(w.bodies, bodyWindow{body: b, off: off})
+	return b.Data[off:], off, true
+}
+
+// connEvent looks for an anomaly of the connection that was not judged before
+// in this direction.
+func (w *Worker) connEvent(c *cond, in *Input) bool {
+	conn := in.conn()
+	if conn == nil {
+		return false
+	}
+	for _, e := range conn.Events[min(int(in.Flow.aEvents[in.Dir]), len(conn.Events)):] {
+		if string(e) == c.name {
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,82 @@
+package detect
+
+import (
+	"strings"
+
+	"github.com/garita/garita/app"
+)
+
+// txCond is a condition on a transaction that is not a chain of contents.
+type txCond struct {
+	op    txCondOp
+	neg   bool
+	field app.Field
+	num   numRange
+	name  string
+}
+
+type txCondOp uint8
+
+const (
+	txNumber txCondOp = iota
+	txEvent
+	txFlagSet // every bit of num.a is set, or none if neg
+	txText    // a field is this text
+)
+
+// verdict is what a condition on a transaction says: yes, not yet, never.
+type verdict uint8
+
+const (
+	notYet verdict = iota
+	matches
+	never
+)
+
+// matchTx evaluates a condition on a transaction in direction d. final: what
+// is not there now will not come.
+func (w *Worker) matchTx(c *txCond, in *Input, tx app.Tx, d app.Dir, final bool) verdict {
+	miss := notYet
+	if final {
+		miss = never
+	}
+	switch c.op {
+	case txNumber:
+		for i := 0; ; i++ {
+			n, ok := tx.Number(c.field, d, i)
+			if !ok {
+				return miss
+			}
+			if c.num.match(n) {
+				return matches
+			}
+		}
+	case txFlagSet:
+		n, ok := tx.Number(c.field, d, 0)
+		switch {
+		case !ok:
+			return miss
+		case (n&c.num.a != 0) != c.neg:
+			return matches
+		}
+		return miss
+	case txEvent:
+		for _, e := range tx.Base().Events {
+			if string(e) == c.name {
+				return matches
+			}
+		}
+		return miss
+	case txText:
+		for i := 0; ; i++ {
+			v, ok := tx.Bytes(c.field, d, i)
+			if !ok {
+				return miss
+			}
+			if (strings.EqualFold(string(v), c.name)) != c.neg {
+				return matches
+			}
+		}
+	}
+	return never
+}

@@ -1,0 +1,550 @@
+package detect
+
+import (
+	"net/netip"
+	"slices"
+
+	"github.com/garita/garita/app"
+	"github.com/garita/garita/internal/mpm"
+	"github.com/garita/garita/internal/pcre"
+	"github.com/garita/garita/packet"
+	"github.com/garita/garita/rule"
+)
+
+// Worker judges packets, one at a time. It belongs to one goroutine.
+type Worker struct {
+	Stats WorkerStats
+
+	rs    *Ruleset
+	m     matcher
+	re    pcre.Scratch
+	mp    mpm.Scratch
+	gen   uint32
+	cand  []uint32
+	mark  []uint32 // generation in which a sig became a candidate
+	txc   []uint32 // sigs on transactions whose pattern was found in the payload
+	txl   []uint32
+	hits  []hit
+	edits []Edit
+	b64   []byte
+
+	srcSet, dstSet     []uint32 // generation<<1 | in the set
+	sportSet, dportSet []uint32
+	src, dst           netip.Addr
+
+	counters map[thKey]*thState
+	hostBits map[hostBit]int64
+	hostTags map[netip.Addr]tagState
+
+	bodies []bodyWindow
+	xbufs  []xbuf
+	xgen   uint32
+	spare  []*txState
+	sorter hitSort
+}
+
+// WorkerStats counts what the worker did.
+type WorkerStats struct {
+	Packets      uint64
+	Scans        uint64 // buffers looked through for patterns
+	ScanBytes    uint64
+	Candidates   uint64 // rules looked at
+	Alerts       uint64
+	Suppressed   uint64
+	Discarded    uint64 // beyond the alerts of one packet
+	CountersLost uint64 // times the threshold counters were dropped for want of room
+	HostBitsLost uint64
+}
+
+// hit is a rule that matched.
+type hit struct {
+	sig    uint32
+	tx     app.Tx
+	txID   uint64
+	stream bool
+	state  bool
+	edits  [2]int // range of Worker.edits
+}
+
+// NewWorker makes a worker for a ruleset.
+func NewWorker(rs *Ruleset) *Worker {
+	w := &Worker{
+		counters: make(map[thKey]*thState), hostBits: make(map[hostBit]int64), hostTags: make(map[netip.Addr]tagState),
+	}
+	w.m.w = w
+	w.Use(rs)
+	return w
+}
+
+// Use changes the rules between two packets. Flows keep their bits by name
+// only if the new rules name them in the same order; what was inspected of
+// open transactions is forgotten.
+func (w *Worker) Use(rs *Ruleset) {
+	w.rs = rs
+	w.mark = make([]uint32, len(rs.sigs))
+	w.srcSet, w.dstSet = make([]uint32, len(rs.addrs)), make([]uint32, len(rs.addrs))
+	w.sportSet, w.dportSet = make([]uint32, len(rs.ports)), make([]uint32, len(rs.ports))
+	w.xbufs = make([]xbuf, len(rs.buffers))
+	w.gen = 0
+	w.m.limit = rs.cfg.ContentSteps
+	w.spare = nil
+	clear(w.counters)
+}
+
+// Ruleset is what the worker judges by.
+func (w *Worker) Ruleset() *Ruleset { return w.rs }
+
+// Inspect judges one packet. out is overwritten; its slices are reused.
+func (w *Worker) Inspect(in *Input, out *Outcome) {
+	out.reset()
+	w.Stats.Packets++
+	if f := in.Flow; f != nil {
+		switch {
+		case f.action.Drops():
+			out.Action, out.By, out.WholeFlow = rule.Drop, f.by, true
+			return
+		case f.action == rule.Pass:
+			out.Action, out.By, out.WholeFlow = rule.Pass, f.by, true
+			return
+		}
+	}
+	w.begin(in)
+	w.ipOnly(in)
+	w.packetRules(in)
+	if c := in.conn(); c != nil {
+		w.txRules(in, c)
+	}
+	w.finish(in, out)
+}
+
+func (w *Worker) begin(in *Input) {
+	w.gen++
+	if w.gen == 1<<31 {
+		w.gen = 1
+		clear(w.mark)
+		clear(w.srcSet)
+		clear(w.dstSet)
+		clear(w.sportSet)
+		clear(w.dportSet)
+	}
+	w.cand = w.cand[:0]
+	w.txc = w.txc[:0]
+	clear(w.hits)
+	w.hits = w.hits[:0]
+	w.edits = w.edits[:0]
+	w.bodies = w.bodies[:0]
+	w.m.in = in
+	w.m.packet = false
+	w.src, w.dst = in.Packet.Src(), in.Packet.Dst()
+}
+
+// candidate notes that a sig is to be looked at, once.
+func (w *Worker) candidate(id uint32) {
+	if w.mark[id] != w.gen {
+		w.mark[id] = w.gen
+		w.cand = append(w.cand, id)
+	}
+}
+
+// scan looks through data for the patterns of g.
+func (w *Worker) scan(g *group, data []byte) {
+	if g.m == nil {
+		return
+	}
+	w.Stats.Scans++
+	w.Stats.ScanBytes += uint64(len(data))
+	for _, i := range g.m.Scan(data, &w.mp) {
+		w.candidate(g.sigs[i])
+	}
+}
+
+func (w *Worker) ipOnly(in *Input) {
+	if in.Packet.IPVersion() == 0 {
+		return
+	}
+	if f := in.Flow; f != nil {
+		if f.ipOnly[in.Dir] {
+			return
+		}
+		f.ipOnly[in.Dir] = true
+	}
+	x := &w.rs.ipOnly
+	for _, list := range [3][]uint32{x.src.find(w.src), x.dst.find(w.dst), x.any} {
+		for _, id := range list {
+			s := &w.rs.sigs[id]
+			if w.header(s, in) && w.conds(s, in) {
+				w.hit(id, s, in, nil, false, false)
+			}
+		}
+	}
+}
+
+// header checks what stands before the parentheses, and the flow keyword.
+func (w *Worker) header(s *sig, in *Input) bool {
+	p := in.Packet
+	if s.flags&(sigIPv4|sigIPv6) != 0 {
+		v := p.IPVersion()
+		if s.flags&sigIPv4 != 0 && v != 4 || s.flags&sigIPv6 != 0 && v != 6 {
+			return false
+		}
+	}
+	if s.protos != nil && (p.IPVersion() == 0 || !s.protos.has(p.Proto())) {
+		return false
+	}
+	if s.flow != 0 && !w.flowMatches(s, in) {
+		return false
+	}
+	if in.Flow != nil && !s.dirs.Has(in.Dir) {
+		return false
+	}
+	if s.apps != 0 {
+		c := in.conn()
+		if c == nil || !s.apps.Has(c.Proto()) {
+			return false
+		}
+	}
+	if s.dport >= 0 && !w.inPorts(w.dportSet, s.dport, p.DstPort()) || s.sport >= 0 && !w.inPorts(w.sportSet, s.sport, p.SrcPort()) {
+		return false
+	}
+	return (s.dst < 0 || w.inAddrs(w.dstSet, s.dst, w.dst)) && (s.src < 0 || w.inAddrs(w.srcSet, s.src, w.src))
+}
+
+func (w *Worker) inAddrs(cache []uint32, set int32, a netip.Addr) bool {
+	if v := cache[set]; v>>1 == w.gen {
+		return v&1 != 0
+	}
+	v := w.gen << 1
+	if w.rs.addrs[set].Contains(a) {
+		v |= 1
+	}
+	cache[set] = v
+	return v&1 != 0
+}
+
+func (w *Worker) inPorts(cache []uint32, set int32, port uint16) bool {
+	if v := cache[set]; v>>1 == w.gen {
+		return v&1 != 0
+	}
+	v := w.gen << 1
+	if w.rs.ports[set].Contains(port) {
+		v |= 1
+	}
+	cache[set] = v
+	return v&1 != 0
+}
+
+func (w *Worker) flowMatches(s *sig, in *Input) bool {
+	f := s.flow
+	if f&(flowToServer|flowToClient) != 0 {
+		if in.Flow == nil || f&flowToServer != 0 && in.Dir != app.ToServer || f&flowToClient != 0 && in.Dir != app.ToClient {
+			return false
+		}
+	}
+	switch {
+	case f&flowEstablished != 0 && !in.Established,
+		f&flowNotEstablished != 0 && in.Established,
+		f&flowOnlyFrag != 0 && !in.Rebuilt,
+		f&flowNoFrag != 0 && in.Rebuilt:
+		return false
+	}
+	return true
+}
+
+func (w *Worker) conds(s *sig, in *Input) bool {
+	for i := range s.conds {
+		if !w.match(&s.conds[i], in) {
+			return false
+		}
+	}
+	return true
+}
+
+// packetRules judges by the rules on packets and streams.
+func (w *Worker) packetRules(in *Input) {
+	p := in.Packet
+	rs := w.rs
+	payload := p.Payload()
+	if p.IPVersion() == 0 {
+		payload = nil
+	}
+	g := &rs.payload[in.Dir]
+	if in.Flow == nil && len(payload) > 0 {
+		// Without a flow there is no direction: rules of both count.
+		w.scanPayload(&rs.payload[1], p.Proto(), payload, in)
+	}
+	if len(payload) > 0 {
+		w.scanPayload(g, p.Proto(), payload, in)
+	}
+	if len(in.Raw) > 0 {
+		w.scan(&g[payTCPStream], in.Raw)
+	}
+	for i := range rs.headers {
+		h := &rs.headers[i]
+		if b, ok := headerBytes(rs.buffers[h.buf].special, p); ok {
+			w.scan(&h.group, w.transformedBuf(h.buf, 0, b))
+		}
+	}
+	for _, id := range rs.plain[in.Dir][classOf(p.Proto())] {
+		w.candidate(id)
+	}
+	if in.Flow == nil {
+		for _, id := range rs.plain[1][classOf(p.Proto())] {
+			w.candidate(id)
+		}
+	}
+	slices.Sort(w.cand)
+	for _, id := range w.cand {
+		s := &rs.sigs[id]
+		if s.flags&sigTx != 0 {
+			w.txc = append(w.txc, id)
+			continue
+		}
+		w.Stats.Candidates++
+		if !w.header(s, in) || !w.conds(s, in) {
+			continue
+		}
+		if !w.pktBuffers(s, p) {
+			continue
+		}
+		from := len(w.edits)
+		stream := false
+		if s.payload != nil {
+			var ok bool
+			if ok, stream = w.payload(s, s.payload, in, payload); !ok {
+				continue
+			}
+		}
+		w.hit(id, s, in, nil, stream, false)
+		w.hits[len(w.hits)-1].edits = [2]int{from, len(w.edits)}
+	}
+}
+
+func (w *Worker) scanPayload(g *[nPayload]group, proto uint8, payload []byte, in *Input) {
+	switch proto {
+	case packet.ProtoTCP:
+		w.scan(&g[payTCPPacket], payload)
+		if !in.InStream {
+			w.scan(&g[payTCPStream], payload)
+		}
+	case packet.ProtoUDP:
+		w.scan(&g[payUDP], payload)
+	default:
+		w.scan(&g[payOther], payload)
+	}
+}
+
+func (w *Worker) pktBuffers(s *sig, p *packet.Packet) bool {
+	for i := range s.pktBufs {
+		pb := &s.pktBufs[i]
+		b, ok := headerBytes(w.rs.buffers[pb.buf].special, p)
+		if !ok || !w.m.match(pb.chain, w.transformedBuf(pb.buf, 0, b), 0) {
+			return false
+		}
+	}
+	return true
+}
+
+// payload matches contents of the payload on the stream, the packet or both,
+// as the rule wants it.
+func (w *Worker) payload(s *sig, c *chain, in *Input, payload []byte) (ok, stream bool) {
+	if s.flags&sigNeedStream != 0 && len(in.Raw) > 0 {
+		if w.m.match(c, in.Raw, in.RawOffset) {
+			return true, true
+		}
+	}
+	if s.flags&sigNeedPacket == 0 && s.flags&sigNeedStream != 0 && in.InStream && in.Packet.Proto() == packet.ProtoTCP {
+		return false, false
+	}
+	if len(payload) == 0 {
+		return false, false
+	}
+	w.m.packet = true
+	ok = w.m.match(c, payload, 0)
+	w.m.packet = false
+	return ok, false
+}
+
+// headerBytes is one of the packet's headers.
+func headerBytes(sp special, p *packet.Packet) ([]byte, bool) {
+	switch sp {
+	case bufIPv4Header, bufIPv6Header:
+		v := uint8(4)
+		if sp == bufIPv6Header {
+			v = 6
+		}
+		h, ok := p.IP()
+		if !ok || p.IPVersion() != v {
+			return nil, false
+		}
+		return h.Bytes(), true
+	case bufTCPHeader:
+		h, ok := p.TCP()
+		if !ok {
+			return nil, false
+		}
+		return h.Bytes(), true
+	case bufUDPHeader:
+		h, ok := p.UDP()
+		if !ok {
+			return nil, false
+		}
+		return h.Bytes(), true
+	case bufICMPv4Header, bufICMPv6Header:
+		h, ok := p.ICMP()
+		if !ok || (p.Proto() == packet.ProtoICMPv6) != (sp == bufICMPv6Header) {
+			return nil, false
+		}
+		return h.Bytes(), true
+	}
+	return nil, false
+}
+
+// hit notes a match and does what the rule does besides its action.
+func (w *Worker) hit(id uint32, s *sig, in *Input, tx app.Tx, stream, state bool) {
+	h := hit{sig: id, tx: tx, stream: stream, state: state}
+	if tx != nil {
+		h.txID = tx.Base().ID
+	}
+	w.hits = append(w.hits, h)
+	if len(s.post) > 0 {
+		w.apply(s, in)
+	}
+}
+
+// hitSort sorts hits by the order of their rules.
+type hitSort struct{ w *Worker }
+
+// finish sorts the matches, applies thresholds and actions and fills in the
+// outcome.
+func (w *Worker) finish(in *Input, out *Outcome) {
+	if len(in.flowTags()) > 0 || len(w.hostTags) > 0 {
+		w.tagged(in, out)
+	}
+	if len(w.hits) == 0 {
+		return
+	}
+	slices.SortStableFunc(w.hits, func(a, b hit) int {
+		if a.sig != b.sig {
+			return int(a.sig) - int(b.sig)
+		}
+		switch {
+		case a.txID > b.txID:
+			return -1
+		case a.txID < b.txID:
+			return 1
+		}
+		return 0
+	})
+	for i := range w.hits {
+		if w.effect(&w.hits[i], in, out) {
+			break
+		}
+	}
+}
+
+func (in *Input) flowTags() []tagState {
+	if in.Flow == nil {
+		return nil
+	}
+	return in.Flow.tags
+}
+
+// effect lets one match take effect. true ends the list: a pass.
+func (w *Worker) effect(h *hit, in *Input, out *Outcome) bool {
+	s := &w.rs.sigs[h.sig]
+	alert, act := true, true
+	action := s.info.Action
+	apply := func(t *threshold, num int32) {
+		a, do, instead := w.rated(t, num, in)
+		alert, act = alert && a, act && do
+		if instead != rule.NoAction {
+			action = instead
+		}
+	}
+	if s.detFilt != nil {
+		apply(s.detFilt, s.num)
+	}
+	if w.rs.thBy != nil {
+		w.configured(s, in, apply)
+	}
+	if s.thresh != nil && act {
+		apply(s.thresh, s.num)
+	}
+	if !act {
+		out.Suppressed++
+		w.Stats.Suppressed++
+		return false
+	}
+	for i := range s.post {
+		if s.post[i].op == effTag {
+			w.setTag(&s.post[i], s, in)
+		}
+	}
+	whole := h.wholeFlow(s)
+	if out.Action == rule.NoAction && (action == rule.Pass || action.Drops()) {
+		out.Action, out.By, out.WholeFlow = action, s.info, whole
+		if in.Flow != nil && whole {
+			in.Flow.by = s.info
+			in.Flow.action = rule.Pass
+			if action.Drops() {
+				in.Flow.action = rule.Drop
+			}
+		}
+		if action.Drops() && !whole {
+			out.WholeFlow = false
+		}
+	}
+	if action == rule.Pass {
+		return true
+	}
+	if h.edits[1] > h.edits[0] && w.rs.cfg.Inline {
+		out.Edits = append(out.Edits, w.edits[h.edits[0]:h.edits[1]]...)
+	}
+	switch {
+	case !alert:
+		out.Suppressed++
+		w.Stats.Suppressed++
+	case s.flags&sigNoAlert != 0:
+	case len(out.Alerts) >= w.rs.cfg.MaxAlerts:
+		out.Discarded++
+		w.Stats.Discarded++
+	default:
+		w.Stats.Alerts++
+		out.Alerts = append(out.Alerts, Alert{Info: s.info, Tx: h.tx, Stream: h.stream, Blocked: action.Drops(), NewAction: instead(action, s.info.Action), sig: s})
+	}
+	return false
+}
+
+func instead(a, was rule.Action) rule.Action {
+	if a == was {
+		return rule.NoAction
+	}
+	return a
+}
+
+// configured applies what threshold.config says about a rule.
+func (w *Worker) configured(s *sig, in *Input, apply func(*threshold, int32)) {
+	gid, sid := uint64(s.info.Gid)<<32, uint64(s.info.Sid)
+	for _, k := range [3]uint64{gid | sid, gid, 0} {
+		for _, i := range w.rs.thBy[k] {
+			t := &w.rs.th[i].th
+			if t.kind != suppress && t.kind != rateFilter && s.thresh != nil && k != gid|sid {
+				continue // the rule's own goes before a general one
+			}
+			apply(t, -1-s.num)
+		}
+	}
+}
+
+// wholeFlow says whether the action of a match is for the flow: so it is for
+// rules on addresses and protocols, and for matches on the application layer
+// or the stream.
+func (h *hit) wholeFlow(s *sig) bool {
+	switch s.kind {
+	case kindIPOnly, kindLikeIPOnly, kindProtoOnly, kindApp, kindTx:
+		return true
+	case kindPacketStream, kindStream:
+		return h.stream || h.state
+	}
+	return false
+}
