@@ -12,8 +12,10 @@ type Config struct {
 	// MaxTx is how many unfinished transactions a flow may have before the
 	// oldest is closed by force; 0 means 512.
 	MaxTx int
-	HTTP  HTTPConfig // a protocol with options adds its section behind this one
-	SMTP  SMTPConfig
+	// HashFiles computes the sums of files that are kept whole.
+	HashFiles bool
+	HTTP      HTTPConfig // a protocol with options adds its section behind this one
+	SMTP      SMTPConfig
 }
 
 // Env is what the connections of one worker share: the configuration, spare
@@ -22,8 +24,11 @@ type Env struct {
 	Config Config
 	Stats  Stats
 
-	spare [NProto][]parser
-	bufs  [][]byte
+	spare    [NProto][]parser
+	bufs     [][]byte
+	httpTx   []*HTTPTx
+	decoders []*decoder
+	chains   []*decoderChain
 }
 
 // Stats counts what happened to the connections of an Env.
@@ -129,13 +134,14 @@ type connFlags uint16
 const (
 	flagEncrypted connFlags = 1 << iota // the rest is cipher text
 	flagDone                            // nothing more will be parsed
-	flagParsing                         // inside parser.parse
 	flagSwitch                          // the parser asked for a protocol change
 	flagClosedTS
 	flagClosedTC
 	flagMismatch
 	flagSkipTS // direction is no longer looked at
 	flagSkipTC
+	flagWakeTS
+	flagWakeTC
 )
 
 // Reset prepares the connection for a new flow. What an earlier flow left is
@@ -194,6 +200,12 @@ func (c *Conn) Retire() {
 		if !t.Base().Finished {
 			c.txs[k] = t
 			k++
+			continue
+		}
+		if h, ok := t.(*HTTPTx); ok {
+			if p, ok := c.parser.(*http1); ok && !p.holds(h) {
+				c.env.recycle(h)
+			}
 		}
 	}
 	clear(c.txs[k:])
@@ -206,37 +218,50 @@ func (c *Conn) Feed(d Dir, data []byte) {
 		return
 	}
 	c.total[d] += uint64(len(data))
-	for len(data) > 0 && c.flags&flagDone == 0 {
-		if c.parser == nil {
-			if !c.detect(d, data) {
-				return
+	c.feed(d, data)
+	// A parser may have made the other direction's waiting bytes interesting:
+	// it answered a question, or the protocol has changed.
+	for i := 0; i < 4 && c.flags&(flagWakeTS|flagWakeTC) != 0; i++ {
+		for _, e := range [2]Dir{ToServer, ToClient} {
+			if c.flags&(flagWakeTS<<e) != 0 {
+				c.flags &^= flagWakeTS << e
+				c.pump(e)
 			}
-			// What was kept for recognition, this chunk included, is in buf
-			// of both directions; run begins with them.
-			c.runPending(d)
-			return
 		}
-		data = c.run(d, data)
 	}
 }
 
-// runPending gives the parser what was collected before it existed: the other
-// direction's bytes first if they came first.
-func (c *Conn) runPending(last Dir) {
-	for _, d := range [2]Dir{last.Other(), last} {
-		if b := c.buf[d]; len(b) > 0 && c.parser != nil && c.flags&flagDone == 0 {
-			c.buf[d] = nil
-			rest := b
-			for len(rest) > 0 && c.parser != nil && c.flags&flagDone == 0 {
-				rest = c.run(d, rest)
-			}
-			if len(rest) > 0 && c.flags&flagDone == 0 {
-				c.keep(d, rest) // the protocol changed and is not known yet
-			}
-			c.env.putBuf(b)
+func (c *Conn) feed(d Dir, data []byte) {
+	for len(data) > 0 && c.flags&flagDone == 0 {
+		if c.parser != nil {
+			data = c.run(d, data)
+			continue
 		}
+		if c.detect(d, data) {
+			// What was kept for recognition, this chunk included, is in buf of
+			// both directions, the other's older.
+			c.pump(d.Other())
+			c.pump(d)
+		}
+		return
 	}
 }
+
+// pump feeds what is kept of direction d once more.
+func (c *Conn) pump(d Dir) {
+	b := c.buf[d]
+	if len(b) == 0 {
+		return
+	}
+	c.buf[d] = nil
+	c.need[d] = 0
+	c.feed(d, b)
+	c.env.putBuf(b)
+}
+
+// wake has the kept bytes of direction d fed again, when the running call is
+// through.
+func (c *Conn) wake(d Dir) { c.flags |= flagWakeTS << d }
 
 // run gives data to the parser, behind what it left unconsumed, and keeps what
 // it leaves. It returns what is left when the parser went away (protocol
@@ -457,6 +482,7 @@ func (c *Conn) changeProto(p Proto) {
 	c.proto = [2]Proto{}
 	c.alp = Unknown
 	c.need = [2]int{}
+	c.flags |= flagWakeTS | flagWakeTC
 	if p != Unknown {
 		c.proto = [2]Proto{p, p}
 		c.start(p)

@@ -1,0 +1,469 @@
+package app
+
+import (
+	"bytes"
+	"io"
+
+	"github.com/andybalholm/brotli"
+	"github.com/ulikunitz/xz/lzma"
+)
+
+type coding uint8
+
+const (
+	codGzip coding = iota
+	codDeflate
+	codBrotli
+	codLZMA
+)
+
+// retryWindow is how many bytes of a compressed body are kept for another
+// attempt when it turns out not to be what its headers say.
+const retryWindow = 32 << 10
+
+// decoderChain undoes the content encodings of a body, one layer behind the
+// other, and appends what comes out to the body of its transaction.
+type decoderChain struct {
+	tx     *HTTPTx
+	dir    Dir
+	layers []*decoder
+	broken bool // give no more
+	bufs   [2][]byte
+	limit  int
+}
+
+// decoder undoes one content encoding. What a body is, it says itself more
+// reliably than its headers do: if the announced encoding fails, the decoder
+// begins again with the next one it might be, in the end with none.
+type decoder struct {
+	kind    coding
+	attempt int
+	mode    decMode
+	state   decState
+	head    []byte // bytes of a header or trailer that is not complete
+	raw     []byte // what was pushed so far, for another attempt
+	kept    bool   // raw is complete
+	out     uint64 // bytes given out in this attempt
+	inf     *inflater
+	br      *brotli.Reader
+	src     feedReader
+	lz      []byte // LZMA: all compressed bytes
+	lzNext  int    // decode again when there are so many
+}
+
+type decMode uint8
+
+const (
+	modeAuto decMode = iota // gzip or zlib, by its header
+	modeRaw
+	modeBrotli
+	modeLZMA
+	modePass
+)
+
+type decState uint8
+
+const (
+	dsHead decState = iota
+	dsData
+	dsTail
+	dsEnd
+	dsFailed
+)
+
+// feedReader hands pushed bytes to a decoder that pulls.
+type feedReader struct{ p []byte }
+
+func (f *feedReader) Read(b []byte) (int, error) {
+	if len(f.p) == 0 {
+		return 0, io.ErrNoProgress
+	}
+	n := copy(b, f.p)
+	f.p = f.p[n:]
+	return n, nil
+}
+
+// newDecoderChain makes the layers that a Content-Encoding names; nil if it
+// names none that is known.
+func newDecoderChain(e *Env, t *HTTPTx, ce []byte) *decoderChain {
+	ch := &decoderChain{tx: t, dir: ToClient, limit: e.Config.HTTP.ResponseBodyLimit}
+	if n := len(e.chains); n > 0 {
+		old := e.chains[n-1]
+		e.chains[n-1] = nil
+		e.chains = e.chains[:n-1]
+		*old = decoderChain{tx: t, dir: ToClient, limit: ch.limit, layers: old.layers[:0], bufs: old.bufs}
+		ch = old
+	}
+	n := 0
+	for v := ce; len(v) > 0; {
+		tok := v
+		if i := bytes.IndexAny(v, ", "); i >= 0 {
+			tok, v = v[:i], v[i+1:]
+		} else {
+			v = nil
+		}
+		if len(tok) == 0 {
+			continue
+		}
+		if n++; n > e.Config.HTTP.DecompressLayers {
+			t.event("too_many_encoding_layers")
+			break
+		}
+		var k coding
+		exact := true
+		switch {
+		case indexFoldNUL(tok, "gzip") >= 0:
+			k, exact = codGzip, equalFold(tok, "gzip") || equalFold(tok, "x-gzip")
+		case indexFoldNUL(tok, "deflate") >= 0:
+			k, exact = codDeflate, equalFold(tok, "deflate") || equalFold(tok, "x-deflate")
+		case equalFold(tok, "br"):
+			k = codBrotli
+		case indexFoldNUL(tok, "lzma") >= 0:
+			if !e.Config.HTTP.LZMA {
+				continue
+			}
+			k = codLZMA
+		case equalFold(tok, "inflate"), equalFold(tok, "none"), equalFold(tok, "identity"):
+			continue
+		default:
+			t.event("abnormal_ce_header")
+			continue
+		}
+		if !exact {
+			t.event("abnormal_ce_header")
+		}
+		ch.layers = append(ch.layers, e.newDecoder(k))
+	}
+	if len(ch.layers) == 0 {
+		ch.release(e)
+		return nil
+	}
+	return ch
+}
+
+func (e *Env) newDecoder(k coding) *decoder {
+	var x *decoder
+	if n := len(e.decoders); n > 0 {
+		x = e.decoders[n-1]
+		e.decoders[n-1] = nil
+		e.decoders = e.decoders[:n-1]
+	} else {
+		x = new(decoder)
+	}
+	x.kind = k
+	x.restart()
+	x.attempt = 0
+	x.raw, x.kept = x.raw[:0], true
+	x.choose()
+	return x
+}
+
+// choose sets the mode of the present attempt.
+func (x *decoder) choose() {
+	order := [...][3]decMode{
+		codGzip:    {modeAuto, modeRaw, modePass},
+		codDeflate: {modeRaw, modeAuto, modePass},
+		codBrotli:  {modeBrotli, modePass, modePass},
+		codLZMA:    {modeLZMA, modePass, modePass},
+	}
+	x.mode = order[x.kind][x.attempt]
+	x.state = dsHead
+	switch x.mode {
+	case modeRaw:
+		x.startInflate()
+		x.state = dsData
+	case modeBrotli:
+		if x.br == nil {
+			x.br = brotli.NewReader(&x.src)
+		} else {
+			x.br.Reset(&x.src)
+		}
+		x.state = dsData
+	case modeLZMA, modePass:
+		x.state = dsData
+	}
+}
+
+func (x *decoder) startInflate() {
+	if x.inf == nil {
+		x.inf = new(inflater)
+	}
+	x.inf.reset()
+}
+
+// restart forgets what was decoded.
+func (x *decoder) restart() {
+	x.head = x.head[:0]
+	x.lz = x.lz[:0]
+	x.lzNext = 4 << 10
+	x.out = 0
+	x.src.p = nil
+}
+
+func (ch *decoderChain) release(e *Env) {
+	for _, x := range ch.layers {
+		if len(e.decoders) < 32 {
+			e.decoders = append(e.decoders, x)
+		}
+	}
+	clear(ch.layers)
+	ch.layers = ch.layers[:0]
+	ch.tx = nil
+	if len(e.chains) < 32 && cap(ch.bufs[0]) < 256<<10 && cap(ch.bufs[1]) < 256<<10 {
+		e.chains = append(e.chains, ch)
+	}
+}
+
+// push takes bytes of the encoded body.
+func (ch *decoderChain) push(e *Env, data []byte) {
+	body := &ch.tx.body[ch.dir].Body
+	if ch.broken {
+		return
+	}
+	if len(body.Data) >= ch.limit {
+		ch.tx.body[ch.dir].Truncated = true
+		return
+	}
+	ch.feed(e, 0, data)
+}
+
+// feed gives data to layer i and what comes out to the next.
+func (ch *decoderChain) feed(e *Env, i int, data []byte) {
+	if i == len(ch.layers) {
+		ch.tx.body[ch.dir].add(data, ch.limit)
+		return
+	}
+	x := ch.layers[i]
+	if x.kept {
+		if len(x.raw)+len(data) <= retryWindow {
+			x.raw = append(x.raw, data...)
+		} else {
+			x.kept = false
+			x.raw = x.raw[:0]
+		}
+	}
+	ch.decode(e, i, data)
+}
+
+func (ch *decoderChain) decode(e *Env, i int, data []byte) {
+	x := ch.layers[i]
+	for {
+		var out []byte
+		if i < len(ch.bufs) {
+			out = ch.bufs[i][:0]
+		}
+		room := ch.limit
+		if i == len(ch.layers)-1 {
+			room = max(0, ch.limit-len(ch.tx.body[ch.dir].Data))
+		}
+		room = min(room, 1<<20)
+		out, bad := x.push(out, data, room)
+		if i < len(ch.bufs) {
+			ch.bufs[i] = out
+		}
+		if bad && x.kept && x.attempt < 2 && !(x.mode == modeAuto && x.out+uint64(len(out)) > 0) {
+			// Not what it was taken for: begin again, with nothing given out.
+			x.attempt++
+			x.restart()
+			x.choose()
+			for j := i + 1; j < len(ch.layers); j++ {
+				y := ch.layers[j]
+				y.attempt, y.kept, y.raw = 0, true, y.raw[:0]
+				y.restart()
+				y.choose()
+			}
+			b := &ch.tx.body[ch.dir].Body
+			b.Data, b.Total = b.Data[:0], 0
+			data = x.raw
+			if x.mode == modePass {
+				ch.tx.event("gzip_decompression_failed")
+			}
+			continue
+		}
+		x.out += uint64(len(out))
+		if len(out) > 0 {
+			ch.feed(e, i+1, out)
+		}
+		if bad {
+			ch.tx.event("gzip_decompression_failed")
+			x.state = dsFailed
+		}
+		return
+	}
+}
+
+// finish: the encoded body is complete.
+func (ch *decoderChain) finish(e *Env) {
+	if ch.broken {
+		return
+	}
+	for i, x := range ch.layers {
+		if x.mode == modeLZMA {
+			if out, ok := x.unlzma(e.Config.HTTP.LZMAMemLimit, ch.limit); ok && len(out) > int(x.out) {
+				ch.feed(e, i+1, out[x.out:])
+			}
+		}
+		if x.state == dsHead && len(x.head) > 0 && x.kept {
+			// Too short to be anything.
+			x.mode, x.state = modePass, dsData
+			ch.feed(e, i+1, x.head)
+		}
+	}
+}
+
+// push decodes data and appends the result to dst, about limit bytes at most.
+// bad: the bytes are not of this encoding.
+func (x *decoder) push(dst, data []byte, limit int) (out []byte, bad bool) {
+	for {
+		switch x.state {
+		case dsHead:
+			x.head = append(x.head, data...)
+			data = nil
+			n, zlib, ok, more := zipHeader(x.head)
+			if more {
+				return dst, false
+			}
+			if !ok {
+				return dst, true
+			}
+			x.startInflate()
+			x.state = dsData
+			_ = zlib
+			rest := x.head[n:]
+			x.head = x.head[:0]
+			if len(rest) == 0 {
+				return dst, false
+			}
+			data = rest // x.head is not written to before it is read
+			var again []byte
+			if dst, again, bad = x.inflate(dst, data, limit); bad || x.state == dsData {
+				return dst, bad
+			}
+			data = again
+		case dsData:
+			switch x.mode {
+			case modePass:
+				return append(dst, data...), false
+			case modeBrotli:
+				return x.unbrotli(dst, data, limit)
+			case modeLZMA:
+				x.lz = append(x.lz, data...)
+				return dst, false
+			}
+			if dst, data, bad = x.inflate(dst, data, limit); bad || x.state == dsData {
+				return dst, bad
+			}
+		case dsTail:
+			// Trailers are not checked; another member may follow.
+			if x.mode == modeRaw {
+				x.state = dsEnd
+				return dst, false
+			}
+			x.head = append(x.head, data...)
+			if len(x.head) < 10 {
+				return dst, false
+			}
+			h := x.head[8:]
+			if h[0] != 0x1f || h[1] != 0x8b {
+				x.state = dsEnd
+				return dst, false
+			}
+			data = append([]byte(nil), h...) // rare
+			x.head = x.head[:0]
+			x.state = dsHead
+		default:
+			return dst, false
+		}
+	}
+}
+
+func (x *decoder) inflate(dst, data []byte, limit int) (out, rest []byte, bad bool) {
+	out, rest = x.inf.push(dst, data, limit)
+	switch x.inf.state {
+	case inflBad:
+		return out, nil, true
+	case inflDone:
+		x.state = dsTail
+	}
+	return out, rest, false
+}
+
+// zipHeader reads the header of gzip (RFC 1952) or zlib (RFC 1950),
+// forgiving what does not matter for decoding.
+func zipHeader(p []byte) (n int, zlib, ok, more bool) {
+	if len(p) < 2 {
+		return 0, false, false, true
+	}
+	if p[0] != 0x1f || p[1] != 0x8b {
+		if p[0]&15 == 8 && (int(p[0])<<8|int(p[1]))%31 == 0 && p[1]&0x20 == 0 {
+			return 2, true, true, false
+		}
+		return 0, false, false, false
+	}
+	if len(p) < 10 {
+		return 0, false, false, true
+	}
+	flags := p[3]
+	n = 10
+	if flags&4 != 0 {
+		if len(p) < n+2 {
+			return 0, false, false, true
+		}
+		n += 2 + int(p[n]) + int(p[n+1])<<8
+	}
+	for _, f := range [2]byte{8, 16} { // name, comment
+		if flags&f == 0 {
+			continue
+		}
+		if n > len(p) {
+			return 0, false, false, true
+		}
+		i := bytes.IndexByte(p[n:], 0)
+		if i < 0 {
+			return 0, false, len(p) > 64<<10, len(p) <= 64<<10
+		}
+		n += i + 1
+	}
+	if flags&2 != 0 {
+		n += 2
+	}
+	if n > len(p) {
+		return 0, false, false, true
+	}
+	return n, false, true, false
+}
+
+func (x *decoder) unbrotli(dst, data []byte, limit int) (out []byte, bad bool) {
+	x.src.p = data
+	from := len(dst)
+	for len(dst) < limit {
+		if cap(dst)-len(dst) < 4096 {
+			dst = append(dst, make([]byte, 4096)...)[:len(dst)]
+		}
+		n, err := x.br.Read(dst[len(dst):cap(dst)])
+		dst = dst[:len(dst)+n]
+		switch {
+		case err == io.ErrNoProgress:
+			return dst, false
+		case err != nil:
+			if len(dst) > from || x.out > 0 {
+				x.state = dsEnd // what came so far is good
+				return dst, false
+			}
+			return dst, true
+		case n == 0:
+			return dst, false
+		}
+	}
+	return dst, false
+}
+
+// unlzma decodes all that was collected.
+func (x *decoder) unlzma(dict, limit int) ([]byte, bool) {
+	r, err := lzma.ReaderConfig{DictCap: max(lzma.MinDictCap, dict)}.NewReader(bytes.NewReader(x.lz))
+	if err != nil {
+		return nil, false
+	}
+	out, _ := io.ReadAll(io.LimitReader(r, int64(limit)))
+	return out, len(out) > 0
+}

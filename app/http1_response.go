@@ -1,0 +1,535 @@
+package app
+
+import "bytes"
+
+// response takes one step on the bytes from the server. ok is false when more
+// bytes are needed.
+func (p *http1) response(c *Conn, s *httpSide, data []byte) (n int, ok bool) {
+	switch s.state {
+	case hsIdle:
+		return p.responseIdle(c, s, data)
+	case hsLine:
+		return p.responseLine(c, s, data)
+	case hsHeaders:
+		return p.responseHeaders(c, s, data)
+	case hsBodyLength:
+		n = int(min(uint64(len(data)), s.left))
+		p.bodyData(c, ToClient, s.tx, data[:n])
+		if s.left -= uint64(n); s.left == 0 {
+			p.endMessage(c, ToClient, s)
+		}
+		return n, true
+	case hsBodyClose:
+		p.bodyData(c, ToClient, s.tx, data)
+		return len(data), true
+	case hsChunkLength:
+		return p.responseChunk(c, s, data)
+	case hsChunkData:
+		n = int(min(uint64(len(data)), s.left))
+		p.bodyData(c, ToClient, s.tx, data[:n])
+		if s.left -= uint64(n); s.left == 0 {
+			s.state = hsChunkEnd
+		}
+		return n, true
+	case hsChunkEnd:
+		if i := bytes.IndexByte(data, '\n'); i >= 0 {
+			s.state = hsChunkLength
+			return i + 1, true
+		}
+		return len(data), true
+	case hsExtra:
+		return p.extra(c, ToClient, s, data)
+	case hsResync:
+		return p.resync(c, ToClient, s, data)
+	default:
+		return len(data), true
+	}
+}
+
+// looksHTTP says whether a line begins like a status line. more: too few bytes
+// to tell.
+func looksHTTP(p []byte) (yes, more bool) {
+	i := 0
+	for i < len(p) && (isSpace(p[i]) || p[i] == 0) {
+		i++
+	}
+	q := p[i:min(len(p), i+4)]
+	if len(q) < 4 {
+		return false, equalFold(q, "http"[:len(q)])
+	}
+	return equalFold(q, "http"), false
+}
+
+// responseIdle stands between two responses. What follows a response and does
+// not look like another belongs to its body.
+func (p *http1) responseIdle(c *Conn, s *httpSide, data []byte) (int, bool) {
+	if t := s.tx; t != nil && !t.Finished && t.kind != methodConnect {
+		lf := 0
+		for i := 0; i < len(data) && isSpace(data[i]); i++ {
+			if data[i] == '\n' {
+				lf = i + 1
+			}
+		}
+		if lf > 0 {
+			return lf, true // blank lines
+		}
+		yes, more := looksHTTP(data)
+		if more && len(data) < 64 {
+			return 0, false
+		}
+		if !yes {
+			t.event("response_body_unexpected")
+			s.state = hsExtra
+			return 0, true
+		}
+		p.bodyDone(c, ToClient, t)
+	}
+	s.tx = nil
+	if len(p.waiting) > 0 {
+		s.tx = p.waiting[0]
+		copy(p.waiting, p.waiting[1:])
+		p.waiting[len(p.waiting)-1] = nil
+		p.waiting = p.waiting[:len(p.waiting)-1]
+	} else {
+		// A response to nothing that was seen.
+		t := p.newTx(c, ToClient)
+		t.event("unable_to_match_response_to_request")
+		t.msg[ToServer].line = append(t.msg[ToServer].line[:0], notSeen...)
+		t.uriRaw = span2{0, len(notSeen), true}
+		t.uri = append(t.uri[:0], notSeen...)
+		t.uriSet = true
+		t.reach(ToServer, StageComplete)
+		s.tx = t
+	}
+	t := s.tx
+	t.msg[ToClient].started = true
+	s.open = true
+	s.trailer, s.chunked, s.junk = false, false, false
+	if t.msg[ToServer].version == http09 && t.msg[ToServer].started && t.Done(ToServer) {
+		t.reach(ToClient, StageLine)
+		t.reach(ToClient, StageHeaders)
+		p.beginBody(c, ToClient, t)
+		s.state = hsBodyClose
+		return 0, true
+	}
+	if !t.Done(ToServer) && p.side[ToServer].tx == t && p.side[ToServer].state == hsLine {
+		t.event("request_line_incomplete")
+	}
+	s.state = hsLine
+	return 0, true
+}
+
+// notSeen is what libhtp gives for the URI of a request that was not seen.
+const notSeen = "/libhtp::request_uri_not_seen"
+
+func (p *http1) responseLine(c *Conn, s *httpSide, data []byte) (int, bool) {
+	t := s.tx
+	if s.junk {
+		// The rest of a line that is a body already.
+		n := len(data)
+		if i := bytes.IndexByte(data, '\n'); i >= 0 {
+			n = i + 1
+			s.junk = false
+		}
+		p.bodyData(c, ToClient, t, data[:n])
+		return n, true
+	}
+	// The line ends at LF, or at a CR alone.
+	end, n := -1, 0
+	if i := bytes.IndexAny(data, "\r\n"); i >= 0 {
+		switch {
+		case data[i] == '\n':
+			end, n = i, i+1
+		case i+1 == len(data):
+			return 0, false
+		case data[i+1] == '\n':
+			end, n = i, i+2
+		default:
+			end, n = i, i+1
+		}
+	}
+	if end < 0 {
+		if yes, more := looksHTTP(data); !yes && !more && len(data) >= 512 {
+			p.startJunk(c, t)
+			s.junk = true
+			return 0, true
+		}
+		if len(data) >= httpLineMax {
+			p.tooLong(c, ToClient, s)
+		}
+		return 0, false
+	}
+	if emptyLine(data[:n]) {
+		return n, true
+	}
+	line := data[:end]
+	if yes, _ := looksHTTP(line); !yes {
+		if n == len(data) {
+			return 0, false // what comes next decides
+		}
+		if data[n] == 'H' || len(line) <= 2 {
+			return n, true // noise before the status line
+		}
+		p.startJunk(c, t)
+		p.bodyData(c, ToClient, t, data[:n])
+		return n, true
+	}
+	p.takeStatusLine(c, s, line)
+	return n, true
+}
+
+// startJunk begins a body that came instead of a status line.
+func (p *http1) startJunk(c *Conn, t *HTTPTx) {
+	if p.dec == nil || p.dec.tx != t {
+		p.beginBody(c, ToClient, t)
+	}
+}
+
+func (p *http1) takeStatusLine(c *Conn, s *httpSide, line []byte) {
+	t := s.tx
+	m := &t.msg[ToClient]
+	m.line = append(m.line[:0], line...)
+	line = m.line
+	t.statCode, t.statMsg, m.protocol = span2{}, span2{}, span2{}
+	t.status = -1
+	m.version = httpInvalid
+	pos := 0
+	for pos < len(line) && (isSpace(line[pos]) || line[pos] == 0) {
+		pos++
+	}
+	start := pos
+	for pos < len(line) && !isSpace(line[pos]) {
+		pos++
+	}
+	if pos > start {
+		m.protocol = span2{start, pos - start, true}
+		m.version = httpVersion(line[start:pos])
+	}
+	for pos < len(line) && isSpace(line[pos]) {
+		pos++
+	}
+	start = pos
+	for pos < len(line) && !isSpace(line[pos]) {
+		pos++
+	}
+	if pos > start {
+		t.statCode = span2{start, pos - start, true}
+		t.status = statusNumber(line[start:pos])
+	}
+	for pos < len(line) && isSpace(line[pos]) {
+		pos++
+	}
+	if pos < len(line) {
+		t.statMsg = span2{pos, len(line) - pos, true}
+	}
+	if m.version == httpInvalid {
+		t.event("response_invalid_protocol")
+	}
+	if t.status < 0 {
+		t.event("response_invalid_status")
+	}
+	t.reach(ToClient, StageLine)
+	s.state = hsHeaders
+	s.trailer = false
+}
+
+func statusNumber(p []byte) int {
+	n := 0
+	i := 0
+	for ; i < len(p) && p[i] >= '0' && p[i] <= '9' && n < 10000; i++ {
+		n = n*10 + int(p[i]-'0')
+	}
+	if i == 0 || i < len(p) || n < 100 || n > 999 {
+		return -1
+	}
+	return n
+}
+
+// responseHeaders takes one header line. Its end is LF, CR LF, LF CR or a CR
+// that another byte follows.
+func (p *http1) responseHeaders(c *Conn, s *httpSide, data []byte) (int, bool) {
+	if s.scan > len(data) {
+		s.scan = 0
+	}
+	i := bytes.IndexAny(data[s.scan:], "\r\n")
+	if i < 0 {
+		s.scan = len(data)
+		if len(data) >= httpLineMax {
+			p.tooLong(c, ToClient, s)
+		}
+		return 0, false
+	}
+	i += s.scan
+	end, n := i, i+1
+	lfcr := false
+	if data[i] == '\r' {
+		for n < len(data) && data[n] == '\r' {
+			n++ // CR CR … LF
+		}
+		if n == len(data) {
+			return 0, false
+		}
+		if data[n] == '\n' {
+			n++
+			if s.lfcr && i == 0 && n+1 < len(data) && data[n] == '\r' && data[n+1] == '\n' {
+				n += 2 // LF CR, CR LF, CR LF
+			}
+		} else if n > i+1 {
+			n = i + 1
+		}
+		if n-i > 2 && data[n-1] == '\n' {
+			end = n - 2 // CRs before the last one belong to the line
+		}
+	} else {
+		if i > 0 {
+			if n == len(data) {
+				return 0, false
+			}
+			if data[n] == '\r' {
+				n++
+				lfcr = true
+			}
+		}
+	}
+	line := data[:n]
+	m := &s.tx.msg[ToClient]
+	if len(m.raw)+n > httpHeadersMax {
+		s.tx.event("response_field_too_long")
+		c.fail()
+		return n, false
+	}
+	blank := end == 0
+	if !blank && end == 1 && isLWS(data[0]) && data[n-1] == '\n' && n == 2 {
+		if n == len(data) {
+			return 0, false
+		}
+		blank = data[n] != '\n'
+	}
+	s.lfcr = lfcr
+	off := len(m.raw)
+	m.raw = append(m.raw, line...)
+	if !blank {
+		p.headerLine(c, ToClient, s, m, off, m.raw[off:off+end])
+		return n, true
+	}
+	p.flushHeader(c, ToClient, s, m)
+	s.lfcr = false
+	p.responseHeadersDone(c, s)
+	return n, true
+}
+
+// responseHeadersDone decides where the response ends (RFC 9112, section 6.3,
+// and what browsers make of it).
+func (p *http1) responseHeadersDone(c *Conn, s *httpSide) {
+	if c.flags&flagDone != 0 {
+		return
+	}
+	t := s.tx
+	m := &t.msg[ToClient]
+	m.hasRaw = true
+	m.built = 0
+	if s.trailer {
+		t.reach(ToClient, StageTrailer)
+		p.endMessage(c, ToClient, s)
+		return
+	}
+	te, hasTE := m.value(hdrTransferEnc)
+	cl := m.get(hdrContentLen)
+	if t.kind == methodConnect && t.status >= 200 && t.status <= 299 {
+		t.reach(ToClient, StageHeaders)
+		p.tunnel(c, s, Unknown)
+		return
+	}
+	if t.status == 101 && !hasTE && cl == nil {
+		t.reach(ToClient, StageHeaders)
+		p.upgrade(c, s)
+		return
+	}
+	if t.status == 100 && !hasTE {
+		n := int64(0)
+		if cl != nil {
+			n, _ = contentLength(m.at(cl.value))
+		}
+		if n <= 0 {
+			if t.interim++; t.interim > 1 {
+				t.event("100_continue_already_seen")
+			}
+			m.clearHeaders()
+			s.state = hsLine
+			return
+		}
+	}
+	if q := &p.side[ToServer]; t.status >= 400 && t.status <= 499 && q.tx == t && q.state == hsBodyLength && t.body[ToServer].Total == 0 {
+		if v, ok := t.msg[ToServer].value(hdrExpect); ok && equalFold(v, "100-continue") {
+			p.endMessage(c, ToServer, q) // the client will not send the body
+		}
+	}
+	t.reach(ToClient, StageHeaders)
+	if ct, ok := m.value(hdrContentType); ok && indexFold(ct, "multipart/byteranges") >= 0 {
+		t.event("response_multipart_byteranges")
+	}
+	noBody := t.kind == methodHead ||
+		(t.status >= 100 && t.status <= 199 || t.status == 204 || t.status == 304) && !hasTE && cl == nil
+	if noBody {
+		p.endMessage(c, ToClient, s)
+		return
+	}
+	p.beginBody(c, ToClient, t)
+	switch {
+	case hasTE && indexFoldNUL(te, "chunked") >= 0:
+		if !equalFold(te, "chunked") {
+			t.event("response_abnormal_transfer_encoding")
+		}
+		if m.version < http11 {
+			t.event("response_chunked_old_proto")
+		}
+		s.chunked = true
+		s.state = hsChunkLength
+	case cl != nil:
+		n, _ := contentLength(m.at(cl.value))
+		if n < 0 {
+			t.event("invalid_content_length_field_in_response")
+			c.fail()
+			return
+		}
+		if n == 0 {
+			p.endMessage(c, ToClient, s)
+			return
+		}
+		s.left = uint64(n)
+		s.state = hsBodyLength
+	default:
+		s.state = hsBodyClose
+	}
+}
+
+// indexFoldNUL is indexFold over p without its NUL bytes.
+func indexFoldNUL(p []byte, s string) int {
+	if bytes.IndexByte(p, 0) < 0 {
+		return indexFold(p, s)
+	}
+	var b [256]byte
+	q := b[:0]
+	for _, x := range p {
+		if x != 0 && len(q) < len(b) {
+			q = append(q, x)
+		}
+	}
+	return indexFold(q, s)
+}
+
+// responseChunk reads a chunk length. What is none ends the chunks: the rest,
+// that line included, is taken as it is.
+func (p *http1) responseChunk(c *Conn, s *httpSide, data []byte) (int, bool) {
+	i := bytes.IndexByte(data[min(s.scan, len(data)):], '\n')
+	if i < 0 {
+		// Eight bytes are enough to see that it is no number.
+		if len(data) >= 8 {
+			for _, b := range data {
+				if hexVal(b) >= 0 {
+					break
+				}
+				if !chunkCtl(b) {
+					p.notChunked(s)
+					return 0, true
+				}
+			}
+		}
+		s.scan = len(data)
+		if len(data) >= httpLineMax {
+			p.notChunked(s)
+			return 0, true
+		}
+		return 0, false
+	}
+	n := min(s.scan, len(data)) + i + 1
+	size, _ := chunkLength(chomp(data[:n]))
+	switch {
+	case size > 0:
+		s.left, s.state = uint64(size), hsChunkData
+	case size == 0:
+		p.bodyDone(c, ToClient, s.tx)
+		s.state, s.trailer = hsHeaders, true
+	case size == -4: // an empty line: on to the next
+	default:
+		p.notChunked(s)
+		return 0, true
+	}
+	return n, true
+}
+
+func (p *http1) notChunked(s *httpSide) {
+	s.tx.event("invalid_response_chunk_len")
+	s.state = hsBodyClose
+	s.chunked = false
+	s.scan = 0
+}
+
+// responseDone follows the end of a response: a request that waited for it may
+// go on.
+func (p *http1) responseDone(c *Conn, s *httpSide) {
+	q := &p.side[ToServer]
+	if q.state == hsConnectWait && q.tx == s.tx {
+		p.endMessage(c, ToServer, q)
+		c.wake(ToServer)
+	}
+}
+
+// tunnel ends HTTP on this connection: what follows is another protocol.
+func (p *http1) tunnel(c *Conn, s *httpSide, next Proto) {
+	t := s.tx
+	for d := range t.Progress {
+		p.bodyDone(c, Dir(d), t)
+		t.reach(Dir(d), StageComplete)
+	}
+	c.changeProto(next)
+}
+
+// upgrade follows a response "101 Switching Protocols".
+func (p *http1) upgrade(c *Conn, s *httpSide) {
+	t := s.tx
+	v, _ := t.msg[ToClient].value(hdrUpgrade)
+	switch {
+	case equalFold(v, "h2c"):
+		p.tunnel(c, s, HTTP2)
+	case equalFold(v, "websocket"):
+		p.tunnel(c, s, WebSocket)
+	default:
+		for d := range t.Progress {
+			p.bodyDone(c, Dir(d), t)
+			t.reach(Dir(d), StageComplete)
+		}
+		c.stop()
+	}
+}
+
+func (p *http1) closeResponse(c *Conn, s *httpSide, tail []byte) {
+	t := s.tx
+	switch s.state {
+	case hsIdle:
+		if t != nil && len(tail) > 0 && !t.Finished && t.kind != methodConnect {
+			p.bodyData(c, ToClient, t, tail)
+			p.bodyDone(c, ToClient, t)
+		}
+	case hsLine:
+		line := bytes.TrimRight(tail, "\r\n")
+		if len(line) == 0 {
+			return
+		}
+		if yes, _ := looksHTTP(line); yes && !s.junk {
+			p.takeStatusLine(c, s, line)
+			return
+		}
+		p.startJunk(c, t)
+		p.bodyData(c, ToClient, t, tail)
+	case hsHeaders:
+		p.closeHeaders(c, ToClient, s, tail)
+	case hsChunkLength:
+		if len(tail) > 0 {
+			if size, _ := chunkLength(tail); size == -1 {
+				p.notChunked(s)
+				p.bodyData(c, ToClient, t, tail)
+			}
+		}
+	}
+}
