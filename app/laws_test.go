@@ -59,7 +59,10 @@ func dumpTx(w *strings.Builder, t Tx) {
 // dumpConn writes everything that a connection tells.
 func dumpConn(c *Conn) string {
 	var w strings.Builder
-	fmt.Fprintf(&w, "proto %v done %v encrypted %v events %v expected %v\n", c.Proto(), c.Done(), c.Encrypted(), c.Events, c.Expected)
+	fmt.Fprintf(&w, "proto %v done %v encrypted %v events %v\n", c.Proto(), c.Done(), c.Encrypted(), c.Events)
+	for _, e := range c.Expected {
+		fmt.Fprintf(&w, "expected %v %v %d\n", e.Proto, e.Listener, e.Port)
+	}
 	for _, t := range c.Transactions() {
 		dumpTx(&w, t)
 	}

@@ -54,6 +54,7 @@ const (
 // mimeParser takes a message line by line (RFC 5322, 2045, 2046) and hands the
 // attachments to its transaction as files.
 type mimeParser struct {
+	env   *Env
 	tx    *TxBase
 	email *Email
 	limit int // bytes kept of a file
@@ -83,8 +84,8 @@ type mimeParser struct {
 	started  bool
 }
 
-func (m *mimeParser) begin(tx *TxBase, e *Email, limit int) {
-	*m = mimeParser{tx: tx, email: e, limit: limit, header: m.header[:0], out: m.out[:0], urlLine: m.urlLine[:0], bounds: m.bounds[:0]}
+func (m *mimeParser) begin(env *Env, tx *TxBase, e *Email, limit int) {
+	*m = mimeParser{env: env, tx: tx, email: e, limit: limit, header: m.header[:0], out: m.out[:0], urlLine: m.urlLine[:0], bounds: m.bounds[:0]}
 	m.entity()
 }
 
@@ -318,7 +319,7 @@ func (m *mimeParser) endEntity() {
 	}
 	m.scanURLs(true)
 	if m.file != nil {
-		m.file.Done = true
+		m.env.closeFile(m.file)
 		m.file = nil
 	}
 }

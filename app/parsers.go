@@ -8,6 +8,10 @@ func newParser(p Proto) parser {
 		return newHTTP1()
 	case DNS:
 		return newDNS()
+	case FTP:
+		return newFTP()
+	case FTPData:
+		return newFTPData()
 	case SMTP:
 		return newSMTP()
 	case SSH:

@@ -281,7 +281,7 @@ func (p *smtpParser) beginMail(c *Conn) {
 		limit = 100000
 	}
 	p.mail = true
-	p.mime.begin(&t.TxBase, &t.Email, limit)
+	p.mime.begin(c.env, &t.TxBase, &t.Email, limit)
 }
 
 // message takes a line of DATA, or a piece of a line.

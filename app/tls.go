@@ -557,23 +557,3 @@ func (p *tlsParser) close(_ *Conn, d Dir, _ []byte) {
 		p.tx.reach(d, StageComplete)
 	}
 }
-
-// tlsPlausible is the probe for the first bytes of a direction: a handshake
-// record that begins with a hello, or the hello of SSLv2. more says that b is
-// too short to tell.
-func tlsPlausible(d Dir, b []byte) (ok, more bool) {
-	if len(b) < 6 {
-		return false, true
-	}
-	want := byte(1)
-	if d == ToClient {
-		want = 2
-	}
-	if b[0] == 22 && b[1] == 3 && b[2] <= 4 {
-		return b[5] == want || b[5] == 0 && d == ToClient, false
-	}
-	if b[0]&0x80 != 0 && b[2] == 1 && d == ToServer {
-		return b[3] == 3 && b[4] <= 4 || b[3] == 0 && b[4] == 2, false
-	}
-	return false, false
-}
