@@ -34,7 +34,9 @@ var allowed = map[string][]string{
 }
 
 // free are the programs: they may import everything.
-func free(p string) bool { return strings.HasPrefix(p, "cmd/") || p == "bench" || strings.HasPrefix(p, "bench/") }
+func free(p string) bool {
+	return strings.HasPrefix(p, "cmd/") || p == "bench" || strings.HasPrefix(p, "bench/")
+}
 
 func TestImportsPointDown(t *testing.T) {
 	if _, err := exec.LookPath("go"); err != nil {

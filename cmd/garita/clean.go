@@ -1,0 +1,33 @@
+package main
+
+import (
+	"fmt"
+
+	"github.com/spf13/cobra"
+
+	"github.com/garita/garita/divert"
+)
+
+func cleanCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "clean",
+		Short: "Remove everything of garita's from this network namespace, and nothing else",
+		Long: `clean removes the nftables table that garita diverts traffic with, also one that
+a garita that was killed has left (fail closed). Traffic flows again. Packets
+that wait in a queue of this namespace at that moment are dropped by the kernel.`,
+		Args: cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			removed, err := divert.Clean()
+			for _, s := range removed {
+				fmt.Fprintln(c.OutOrStdout(), "removed", s)
+			}
+			if err != nil {
+				return err
+			}
+			if len(removed) == 0 {
+				fmt.Fprintln(c.OutOrStdout(), "nothing of garita's is here")
+			}
+			return nil
+		},
+	}
+}

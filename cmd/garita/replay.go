@@ -1,0 +1,161 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/garita/garita"
+	"github.com/garita/garita/detect"
+	"github.com/garita/garita/internal/pcap"
+	"github.com/garita/garita/packet"
+)
+
+type replayOptions struct {
+	common
+	file      string
+	checksums string
+	ips       bool
+	write     string
+	each      bool
+}
+
+func replayCommand() *cobra.Command {
+	var o replayOptions
+	c := &cobra.Command{
+		Use:   "replay [-r] FILE",
+		Short: "Judge a capture with the same engine",
+		Long: `replay judges the packets of a capture (pcap or pcapng, - for standard input) as
+run judges live ones, by the times in the capture. Options are spelled as
+Suricata's. Without -l the alerts are printed for a person.
+
+Packets are only looked at, as by a passive sensor, unless --simulate-ips says
+that drops count: a dropped packet then never was there for what follows.`,
+		Example: `  garita replay -S my.rules capture.pcap
+  garita replay --simulate-ips -S my.rules -r capture.pcap -l out --write passed.pcap
+  garita replay --each -S my.rules -l out a.pcap b.pcap      # out/0/eve.json, out/1/eve.json`,
+		Args: cobra.ArbitraryArgs,
+		RunE: func(c *cobra.Command, args []string) error {
+			if o.file != "" {
+				args = append([]string{o.file}, args...)
+			}
+			return o.run(args, c.OutOrStdout(), c.ErrOrStderr())
+		},
+	}
+	f := c.Flags()
+	o.flags(f)
+	f.StringVarP(&o.file, "read", "r", "", "capture `file`")
+	f.StringArrayVarP(&o.rules, "rules", "S", nil, "judge by this rule `file` and no others (repeatable)")
+	f.StringVarP(&o.logDir, "log-dir", "l", "", "write eve.json in this `directory`")
+	f.StringVarP(&o.checksums, "checksums", "k", "all", "whether packets with wrong checksums are left out: all or none")
+	f.BoolVar(&o.ips, "simulate-ips", false, "judge as if the packets were intercepted")
+	f.StringVar(&o.write, "write", "", "keep what would have passed in this capture `file`")
+	f.BoolVar(&o.each, "each", false, "judge each of several captures from a fresh state, into DIR/0, DIR/1, …")
+	return c
+}
+
+func (o *replayOptions) run(files []string, out, errw io.Writer) error {
+	switch {
+	case len(files) == 0:
+		return errors.New("replay: give it a capture file")
+	case len(files) > 1 && !o.each:
+		return errors.New("replay: one capture at a time, or --each for several from a fresh state each")
+	case o.each && o.write != "":
+		return errors.New("replay: --write goes with one capture, not with --each")
+	}
+	c, err := o.load(errw)
+	if err != nil {
+		return err
+	}
+	if o.logDir == "" && o.each {
+		return errors.New("replay: --each needs -l DIR")
+	}
+	switch o.checksums {
+	case "none":
+		c.IgnoreChecksums = true
+	case "all":
+	default:
+		return fmt.Errorf("-k %q: all or none", o.checksums)
+	}
+	rc := garita.ReplayConfig{Inline: o.ips}
+	if o.logDir == "" {
+		rc.OnAlert = func(p *packet.Packet, a *detect.Alert) { printAlert(out, p, a) }
+	}
+	r, err := garita.NewReplay(c.Config, rc)
+	if err != nil {
+		return err
+	}
+	printProblems(errw, r.Loaded(), 20)
+	failed := false
+	for i, f := range files {
+		dir := o.logDir
+		if o.each {
+			dir = filepath.Join(dir, strconv.Itoa(i))
+		}
+		if err := o.one(r, c, f, dir, out); err != nil {
+			fmt.Fprintln(errw, "garita:", err)
+			failed = true
+		}
+	}
+	if failed {
+		return exitWith(2)
+	}
+	return nil
+}
+
+// one judges one capture.
+func (o *replayOptions) one(r *garita.Replay, c *garita.FileConfig, file, dir string, out io.Writer) (err error) {
+	src, err := pcap.Open(file)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, src.Close()) }()
+	if o.write != "" {
+		if err := src.Keep(o.write); err != nil {
+			return err
+		}
+	}
+	if dir != "" {
+		if err := openLog(c, dir, true); err != nil {
+			return err
+		}
+		r.SetLog(c.Config)
+	}
+	began := time.Now()
+	st, err := r.Run(src)
+	if c.Log != nil {
+		err = errors.Join(err, c.Log.Close())
+		c.Log = nil
+	}
+	if !o.each {
+		mode := "looked at"
+		if o.ips {
+			mode = fmt.Sprintf("%d dropped, of", st.Dropped)
+		}
+		fmt.Fprintf(out, "%s: %s %d packets (%d bytes) in %v, %d alerts\n", file, mode, st.Packets, st.Bytes, time.Since(began).Round(time.Millisecond), st.Alerts)
+	}
+	return err
+}
+
+// printAlert prints one alert for a person.
+func printAlert(w io.Writer, p *packet.Packet, a *detect.Alert) {
+	var b strings.Builder
+	b.WriteString(time.Unix(0, p.Time).Format("15:04:05.000000"))
+	word := a.Info.Action.String()
+	if a.Blocked {
+		word = "DROP"
+	}
+	fmt.Fprintf(&b, "  %-6s [%d:%d:%d] %s  ", word, a.Info.Gid, a.Info.Sid, a.Info.Rev, a.Info.Msg)
+	src, dst := p.Src().String(), p.Dst().String()
+	if p.SrcPort() != 0 || p.DstPort() != 0 {
+		src, dst = fmt.Sprintf("%s:%d", src, p.SrcPort()), fmt.Sprintf("%s:%d", dst, p.DstPort())
+	}
+	fmt.Fprintf(&b, "%s -> %s  packet %d\n", src, dst, p.Number)
+	_, _ = io.WriteString(w, b.String())
+}

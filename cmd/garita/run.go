@@ -1,0 +1,241 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"os/signal"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/sys/unix"
+
+	"github.com/garita/garita"
+	"github.com/garita/garita/divert"
+	"github.com/garita/garita/packet"
+)
+
+type runOptions struct {
+	common
+	hooks, protos, ports string
+	in, out              []string
+	queue, queues        uint16
+	fail                 string
+	noDivert, loopback   bool
+}
+
+func runCommand() *cobra.Command {
+	var o runOptions
+	c := &cobra.Command{
+		Use:   "run",
+		Short: "Intercept on this host until stopped",
+		Long: `run takes packets from the kernel, judges them by the rules and answers. It binds
+its queues before it diverts traffic into them, and takes the diversion away
+before it lets go of the queues.
+
+Loopback, IPv6 neighbour discovery, DHCP and the ports of this host's ssh server
+are never diverted, so a rule cannot cut off the one who types.
+
+Signals: HUP reloads the rules between two bursts (a file that does not parse
+leaves the old rules working) and opens the log anew; TERM and INT end it and
+leave nothing behind. After kill -9, traffic flows uninspected (--fail open) or
+stops until garita is back or "garita clean" (--fail closed).
+
+It needs root, or CAP_NET_ADMIN and CAP_NET_RAW.`,
+		Args: cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			return o.run(c.Context(), c.ErrOrStderr())
+		},
+	}
+	f := c.Flags()
+	o.flags(f)
+	f.StringArrayVarP(&o.rules, "rules", "S", nil, "judge by this rule `file` (repeatable; patterns such as *.rules are fine)")
+	f.StringVarP(&o.logDir, "log-dir", "l", "", "write eve.json in this `directory`")
+	f.StringVar(&o.hooks, "hook", "", "where to intercept: input, output, forward, prerouting, postrouting (default input,output,forward)")
+	f.StringVar(&o.protos, "proto", "", "only these `protocols` (tcp,udp,icmp or numbers)")
+	f.StringVar(&o.ports, "port", "", "only these `ports` (80,443,8000-8100), on either side")
+	f.StringArrayVar(&o.in, "in", nil, "only what comes in by this `interface` (eth+ means all that begin so; repeatable)")
+	f.StringArrayVar(&o.out, "out", nil, "only what goes out by this `interface` (repeatable)")
+	f.Uint16Var(&o.queue, "queue", 0, "first queue `number`")
+	f.Uint16Var(&o.queues, "queues", 0, "how many queues, one worker each (default: one a core)")
+	f.StringVar(&o.fail, "fail", "", "what happens to traffic when garita cannot judge it: open or closed (default open)")
+	f.BoolVar(&o.noDivert, "no-divert", false, "only answer the queues: you fill them by rules of your own")
+	f.BoolVar(&o.loopback, "loopback", false, "intercept the loopback interface too")
+	return c
+}
+
+// join puts together file and options.
+func (o *runOptions) join(errw io.Writer) (*garita.FileConfig, error) {
+	c, err := o.load(errw)
+	if err != nil {
+		return nil, err
+	}
+	d := &c.Divert
+	if o.hooks != "" {
+		if d.Hooks, err = divert.ParseHooks(o.hooks); err != nil {
+			return nil, fmt.Errorf("--hook: %w", err)
+		}
+	}
+	if o.protos != "" {
+		if d.Protocols, err = divert.ParseProtocols(o.protos); err != nil {
+			return nil, fmt.Errorf("--proto: %w", err)
+		}
+	}
+	if o.ports != "" {
+		if d.Ports, err = divert.ParsePorts(o.ports); err != nil {
+			return nil, fmt.Errorf("--port: %w", err)
+		}
+	}
+	if len(o.in) > 0 {
+		d.In = o.in
+	}
+	if len(o.out) > 0 {
+		d.Out = o.out
+	}
+	if o.queue != 0 {
+		d.Queue = o.queue
+	}
+	if o.queues != 0 {
+		d.Queues = o.queues
+	}
+	if o.loopback {
+		d.Lifelines.DivertLoopback = true
+	}
+	d.Lifelines.SSHConnection = os.Getenv("SSH_CONNECTION")
+	if o.fail != "" {
+		m, err := garita.ParseFailMode(o.fail)
+		if err != nil {
+			return nil, fmt.Errorf("--fail: %w", err)
+		}
+		c.Fail = garita.FailAll(m)
+	}
+	c.NoDivert = o.noDivert
+	return c, nil
+}
+
+func (o *runOptions) run(ctx context.Context, errw io.Writer) error {
+	c, err := o.join(errw)
+	if err != nil {
+		return err
+	}
+	log := slog.New(slog.NewTextHandler(errw, nil))
+	c.Notify = func(n garita.Notice) {
+		level := map[garita.Severity]slog.Level{garita.Info: slog.LevelInfo, garita.Warning: slog.LevelWarn, garita.Failure: slog.LevelError}[n.Severity]
+		args := []any{}
+		if n.Err != nil {
+			args = append(args, "error", n.Err)
+		}
+		if n.Packet != nil {
+			args = append(args, "queue", n.Queue, "packet", fmt.Sprintf("%x", n.Packet))
+		}
+		log.Log(context.Background(), level, n.Text, args...)
+	}
+	if o.logDir != "" || c.EveFile != "" {
+		dir := o.logDir
+		if dir == "" {
+			dir = c.LogDir
+		}
+		if err := openLog(c, dir, false); err != nil {
+			return err
+		}
+	}
+	// Asked for before anything is diverted: a signal that comes early must
+	// not leave something behind.
+	signals := make(chan os.Signal, 4)
+	signal.Notify(signals, unix.SIGHUP, unix.SIGTERM, unix.SIGINT)
+	defer signal.Stop(signals)
+
+	e, err := garita.New(c.Config)
+	if err != nil {
+		return explain(err)
+	}
+	printProblems(errw, e.Loaded(), 20)
+	o.greet(errw, e, c)
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		for {
+			select {
+			case s := <-signals:
+				if s != unix.SIGHUP {
+					stop()
+					return
+				}
+				reload(e, c, log, errw)
+			case <-ctx.Done():
+				return
+			}
+		}
+	}()
+	err = e.Run(ctx)
+	stop()
+	<-done
+	if c.Log != nil {
+		err = errors.Join(err, c.Log.Close())
+	}
+	s := e.Stats()
+	fmt.Fprintf(errw, "garita: done: %d packets, %d accepted, %d dropped, %d alerts\n", s.Packets, s.Accepted, s.Dropped, s.Alerts)
+	return err
+}
+
+func reload(e *garita.Engine, c *garita.FileConfig, log *slog.Logger, errw io.Writer) {
+	began := time.Now()
+	if c.Log != nil {
+		if err := c.Log.Reopen(); err != nil {
+			log.Warn("the log could not be opened anew; the old file goes on", "error", err)
+		}
+	}
+	if err := e.Reload(); err != nil {
+		var re *garita.RuleError
+		if errors.As(err, &re) {
+			for _, p := range re.Problems {
+				fmt.Fprintln(errw, p)
+			}
+		}
+		log.Error("rules NOT reloaded; the old ones go on", "error", err)
+		return
+	}
+	l := e.Loaded()
+	printProblems(errw, l, 20)
+	log.Info("rules reloaded", "rules", l.Kept, "refused", len(l.Problems), "took", time.Since(began).Round(time.Millisecond))
+}
+
+// explain adds what to do to the errors people meet first.
+func explain(err error) error {
+	if errors.Is(err, unix.EPERM) && os.Geteuid() != 0 {
+		return fmt.Errorf("%w\nrun it as root, or try it without: garita lab", err)
+	}
+	return err
+}
+
+// greet says what is intercepted and what happens if things go wrong.
+func (o *runOptions) greet(w io.Writer, e *garita.Engine, c *garita.FileConfig) {
+	hooks := c.Divert.Hooks
+	if hooks == nil {
+		hooks = []packet.Hook{packet.Input, packet.Output, packet.Forward}
+	}
+	var names []string
+	for _, h := range hooks {
+		names = append(names, h.String())
+	}
+	qs := e.Queues()
+	first, last := qs[0].Info().Queue, qs[len(qs)-1].Info().Queue
+	where := "whatever your rules queue"
+	if d := e.Diversion(); d != nil {
+		where = fmt.Sprintf("%s (%s, ssh spared on %v)", strings.Join(names, ", "), d.Backend(), d.SSHPorts())
+	}
+	fmt.Fprintf(w, "garita: judging %s by %d rules, queues %d-%d, receive buffer %d KiB each, fail %s\n",
+		where, e.Loaded().Kept, first, last, qs[0].Info().ReadBuffer>>10, c.Fail.Crash)
+	if e.Loaded().Kept == 0 {
+		fmt.Fprintln(w, "garita: no rules: nothing will be dropped")
+	}
+	if c.Log == nil {
+		fmt.Fprintln(w, "garita: no log: give --log-dir to write eve.json")
+	}
+}

@@ -1,0 +1,297 @@
+package garita
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"sort"
+	"strconv"
+
+	"github.com/garita/garita/detect"
+	"github.com/garita/garita/divert"
+	"github.com/garita/garita/eve"
+	"github.com/garita/garita/internal/conf"
+	"github.com/garita/garita/rule"
+)
+
+// FileConfig is what a configuration file says.
+type FileConfig struct {
+	Config
+	// EveFile is the file for records, relative to LogDir; "" if eve-log is
+	// off.
+	EveFile string
+	// LogDir is default-log-dir.
+	LogDir string
+	// Warnings name, once each, the sections that have no meaning here.
+	Warnings []string
+}
+
+// LoadConfig reads a configuration file in Suricata's words (a suricata.yaml
+// can be given as it is) with our own sections beside them, and overrides
+// single values by "name=value" (sections by dots). file may be empty: then
+// only the overrides count.
+//
+// Read are: vars, default-rule-path, rule-files, classification-file,
+// reference-config-file, outputs (eve-log), default-log-dir, stats; ours are
+// divert (hooks, protocols, ports, in, out, queue, queues, mark-mask, backend,
+// loopback), fail (default, crash, overload, malformed, internal, memory) and
+// queue (max-len, gso).
+func LoadConfig(file string, set []string) (*FileConfig, error) {
+	n := &conf.Node{}
+	if file != "" {
+		var err error
+		if n, err = conf.Load(file); err != nil {
+			return nil, err
+		}
+	}
+	for _, kv := range set {
+		if err := n.SetOption(kv); err != nil {
+			return nil, err
+		}
+	}
+	c := &FileConfig{LogDir: n.String("default-log-dir", "")}
+	r := reader{n: n, file: file, c: c}
+	r.vars()
+	r.rules()
+	r.eve()
+	r.divert()
+	r.fail()
+	r.unknown()
+	return c, errors.Join(r.errs...)
+}
+
+type reader struct {
+	n    *conf.Node
+	file string
+	c    *FileConfig
+	errs []error
+}
+
+func (r *reader) bad(path string, err error) {
+	if err != nil {
+		name := r.file
+		if name == "" {
+			name = "--set"
+		}
+		r.errs = append(r.errs, fmt.Errorf("%s: %s: %w", name, path, err))
+	}
+}
+
+func (r *reader) vars() {
+	v := rule.DefaultVars()
+	for _, g := range []struct {
+		path string
+		m    map[string]string
+	}{{"vars.address-groups", v.Addresses}, {"vars.port-groups", v.Ports}} {
+		if s := r.n.Get(g.path); s != nil {
+			for _, k := range s.Kids {
+				g.m[k.Name] = k.Value
+			}
+		}
+	}
+	r.c.Detect.Vars = &v
+}
+
+func (r *reader) rules() {
+	dir := r.n.String("default-rule-path", "")
+	if s := r.n.Get("rule-files"); s != nil {
+		for _, k := range s.Kids {
+			r.c.Rules.Files = append(r.c.Rules.Files, under(dir, k.Value))
+		}
+	}
+	if f := r.n.String("classification-file", ""); f != "" {
+		if b, err := os.ReadFile(f); err == nil {
+			classes, bad := detect.ParseClasses(string(b))
+			for _, l := range bad {
+				r.c.Warnings = append(r.c.Warnings, fmt.Sprintf("%s:%d: not a classification line", f, l))
+			}
+			r.c.Detect.Classes = classes
+		} else {
+			r.c.Warnings = append(r.c.Warnings, fmt.Sprintf("classification-file: %v; the built-in classes are used", err))
+		}
+	}
+	if f := r.n.String("reference-config-file", ""); f != "" {
+		if b, err := os.ReadFile(f); err == nil {
+			r.c.Detect.References, _ = detect.ParseReferences(string(b))
+		} else {
+			r.c.Warnings = append(r.c.Warnings, fmt.Sprintf("reference-config-file: %v; the built-in references are used", err))
+		}
+	}
+}
+
+func under(dir, name string) string {
+	if dir == "" || filepath.IsAbs(name) {
+		return name
+	}
+	return filepath.Join(dir, name)
+}
+
+func (r *reader) eve() {
+	o := r.n.Get("outputs.eve-log")
+	if o == nil || !o.Bool("enabled", false) {
+		return
+	}
+	r.c.EveFile = o.String("filename", "eve.json")
+	e := &r.c.Eve
+	e.CommunityID = o.Bool("community-id", false)
+	if s, err := strconv.ParseUint(o.String("community-id-seed", "0"), 10, 16); err == nil {
+		e.CommunityIDSeed = uint16(s)
+	} else {
+		r.bad("outputs.eve-log.community-id-seed", err)
+	}
+	types := o.Get("types")
+	if types == nil {
+		return
+	}
+	for _, k := range types.Kids {
+		name, sub := k.Value, (*conf.Node)(nil)
+		if !k.Scalar && len(k.Kids) > 0 {
+			name, sub = k.Kids[0].Name, k.Kids[0]
+		}
+		if sub != nil && !sub.Bool("enabled", true) {
+			continue
+		}
+		t, ok := eve.TypeByName(name)
+		if !ok {
+			r.c.Warnings = append(r.c.Warnings, "outputs.eve-log.types: "+name+" records are not written")
+			continue
+		}
+		e.Types |= t
+		switch {
+		case sub == nil:
+		case t == eve.Alert:
+			e.Payload = sub.Bool("payload", false)
+			e.Printable = sub.Bool("payload-printable", false)
+			e.Packet = sub.Bool("packet", false)
+			e.NoMetadata = !sub.Bool("metadata", true)
+		case t == eve.Drop:
+			e.AllDrops = sub.String("flows", "start") == "all"
+		}
+	}
+}
+
+func (r *reader) divert() {
+	s := r.n.Get("divert")
+	if s == nil {
+		return
+	}
+	d := &r.c.Divert
+	list := func(name string) string {
+		k := s.Get(name)
+		if k == nil {
+			return ""
+		}
+		out := k.Value
+		for i, e := range k.Kids {
+			if i > 0 {
+				out += ","
+			}
+			out += e.Value
+		}
+		return out
+	}
+	var err error
+	if v := list("hooks"); v != "" {
+		d.Hooks, err = divert.ParseHooks(v)
+		r.bad("divert.hooks", err)
+	}
+	if v := list("protocols"); v != "" {
+		d.Protocols, err = divert.ParseProtocols(v)
+		r.bad("divert.protocols", err)
+	}
+	if v := list("ports"); v != "" {
+		d.Ports, err = divert.ParsePorts(v)
+		r.bad("divert.ports", err)
+	}
+	for _, f := range []struct {
+		name string
+		to   *[]string
+	}{{"in", &d.In}, {"out", &d.Out}} {
+		if k := s.Get(f.name); k != nil {
+			*f.to = values(k)
+		}
+	}
+	for _, f := range []struct {
+		name string
+		to   *uint16
+	}{{"queue", &d.Queue}, {"queues", &d.Queues}} {
+		if v := s.String(f.name, ""); v != "" {
+			x, err := strconv.ParseUint(v, 10, 16)
+			r.bad("divert."+f.name, err)
+			*f.to = uint16(x)
+		}
+	}
+	if v := s.String("mark-mask", ""); v != "" {
+		x, err := strconv.ParseUint(v, 0, 32)
+		r.bad("divert.mark-mask", err)
+		d.Marks.Mask = uint32(x)
+	}
+	d.Lifelines.DivertLoopback = s.Bool("loopback", false)
+	switch v := s.String("backend", "auto"); v {
+	case "auto":
+	case "native":
+		d.Backend = divert.BackendNative
+	case "compat":
+		d.Backend = divert.BackendCompat
+	default:
+		r.bad("divert.backend", fmt.Errorf("%q is neither auto, native nor compat", v))
+	}
+}
+
+func values(k *conf.Node) []string {
+	if k.Scalar {
+		return []string{k.Value}
+	}
+	var out []string
+	for _, e := range k.Kids {
+		out = append(out, e.Value)
+	}
+	return out
+}
+
+func (r *reader) fail() {
+	s := r.n.Get("fail")
+	if s == nil {
+		return
+	}
+	mode := func(name string, def FailMode) FailMode {
+		v := s.String(name, "")
+		if v == "" {
+			return def
+		}
+		m, err := ParseFailMode(v)
+		r.bad("fail."+name, err)
+		return m
+	}
+	all := Open
+	if s.Scalar {
+		m, err := ParseFailMode(s.Value)
+		r.bad("fail", err)
+		all = m
+	}
+	all = mode("default", all)
+	f := &r.c.Fail
+	f.Crash, f.Overload, f.Malformed = mode("crash", all), mode("overload", all), mode("malformed", all)
+	f.Internal, f.Memory = mode("internal", all), mode("memory", all)
+}
+
+// known are the sections that are read here.
+var known = map[string]bool{
+	"vars": true, "default-rule-path": true, "rule-files": true, "classification-file": true,
+	"reference-config-file": true, "outputs": true, "default-log-dir": true, "stats": true,
+	"divert": true, "fail": true, "suricata-version": true, "queue": true,
+}
+
+func (r *reader) unknown() {
+	var names []string
+	for _, k := range r.n.Kids {
+		if !known[k.Name] {
+			names = append(names, k.Name)
+		}
+	}
+	sort.Strings(names)
+	for _, n := range names {
+		r.c.Warnings = append(r.c.Warnings, "section "+n+" has no effect")
+	}
+}

@@ -1,0 +1,309 @@
+package garita
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"net"
+	"runtime"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/garita/garita/detect"
+	"github.com/garita/garita/divert"
+	"github.com/garita/garita/nfqueue"
+	"github.com/garita/garita/packet"
+)
+
+// Engine intercepts packets in one network namespace. Make it with New, run it
+// once.
+type Engine struct {
+	cfg    Config
+	rules  atomic.Pointer[detect.Ruleset]
+	loaded *Loaded
+	queues []*nfqueue.Queue
+	diver  *divert.Diversion
+
+	workers   []*worker
+	wantStats atomic.Uint64
+	idSeed    uint64
+	onAlert   func(*packet.Packet, *detect.Alert)
+	ifnames   ifnames
+	reloading sync.Mutex
+	began     time.Time
+}
+
+// New loads the rules, binds the queues and diverts the traffic, in this order:
+// once it returns, packets are waiting for Run. It works in the network
+// namespace of the calling thread and needs CAP_NET_ADMIN there (CAP_NET_RAW
+// for rejects). After an error nothing is left behind.
+//
+// Rules with problems are left out, see Loaded; it is for the caller to decide
+// whether to go on without them.
+func New(cfg Config) (*Engine, error) {
+	e, err := newEngine(cfg, true)
+	if err != nil {
+		return nil, err
+	}
+	if err := e.open(); err != nil {
+		e.closeQueues()
+		return nil, err
+	}
+	return e, nil
+}
+
+// newEngine is the part of New that touches no kernel.
+func newEngine(cfg Config, inline bool) (*Engine, error) {
+	cfg.Detect.Inline = inline
+	if cfg.StatsEvery == 0 {
+		cfg.StatsEvery = 8 * time.Second
+	}
+	if cfg.Flow.Seed == [2]uint64{} {
+		cfg.Flow.Seed = [2]uint64{rand.Uint64(), rand.Uint64()}
+	}
+	l, err := LoadRules(cfg.Rules, cfg.Detect)
+	if err != nil {
+		return nil, err
+	}
+	e := &Engine{cfg: cfg, loaded: l, idSeed: cfg.Flow.Seed[0], began: time.Now()}
+	e.rules.Store(l.Set)
+	return e, nil
+}
+
+func (e *Engine) open() error {
+	spec := e.cfg.Divert
+	if spec.Queues == 0 {
+		spec.Queues = uint16(runtime.NumCPU())
+	}
+	spec.Fail = divert.FailOpen
+	if e.cfg.Fail.Crash == Closed {
+		spec.Fail = divert.FailClosed
+	}
+	if err := spec.Validate(); err != nil && !e.cfg.NoDivert {
+		return err
+	}
+	for i := range spec.Queues {
+		q, err := nfqueue.Open(nfqueue.Config{
+			Queue:    spec.Queue + i,
+			MaxLen:   e.cfg.MaxLen,
+			NoGSO:    e.cfg.NoGSO,
+			FailOpen: e.cfg.Fail.Overload == Open,
+			Failure:  e.cfg.Fail.Internal.verdict(packet.ReasonFailure),
+		})
+		if err != nil {
+			return err
+		}
+		e.queues = append(e.queues, q)
+		w := newWorker(e, q, true, q.Info().Burst)
+		w.queue = q.Info().Queue
+		// A replier of its own: workers share nothing that changes.
+		if w.reply, err = newReplier(spec.Marks.Own()); err != nil {
+			e.notify(Notice{Severity: Warning, Text: "no raw socket: reject only drops", Err: err})
+		}
+		e.workers = append(e.workers, w)
+	}
+	if e.cfg.NoDivert {
+		return nil
+	}
+	d, err := divert.Install(spec)
+	if err != nil {
+		return err
+	}
+	e.diver = d
+	for _, s := range d.Degraded() {
+		e.notify(Notice{Severity: Warning, Text: s})
+	}
+	return nil
+}
+
+// Loaded is what was made of the rules at New or the last Reload.
+func (e *Engine) Loaded() *Loaded {
+	e.reloading.Lock()
+	defer e.reloading.Unlock()
+	return e.loaded
+}
+
+// Diversion is the traffic being diverted; nil with NoDivert.
+func (e *Engine) Diversion() *divert.Diversion { return e.diver }
+
+// Queues are the bound queues: for their counters. They belong to the engine.
+func (e *Engine) Queues() []*nfqueue.Queue { return e.queues }
+
+// Run judges packets until ctx ends, then takes the diversion away, answers
+// what waits, and leaves nothing behind. An error is what made it end early.
+func (e *Engine) Run(ctx context.Context) error {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	var workers, helpers sync.WaitGroup
+	for _, w := range e.workers {
+		workers.Go(func() {
+			runtime.LockOSThread()
+			defer runtime.UnlockOSThread()
+			if err := w.run(); err != nil && !errors.Is(err, net.ErrClosed) {
+				cancel(fmt.Errorf("queue %d: %w", w.queue, err))
+			}
+		})
+	}
+	if e.diver != nil {
+		helpers.Go(func() { e.guard(ctx) })
+	}
+	if e.cfg.Log != nil {
+		helpers.Go(func() { e.writeStats(ctx) })
+	}
+	<-ctx.Done()
+	err := context.Cause(ctx)
+	if errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
+		err = nil
+	}
+	err = errors.Join(err, e.shutdown(&workers))
+	helpers.Wait()
+	return err
+}
+
+// shutdown un-diverts before it unbinds: no new packets come, those that wait
+// are answered, and only then do table and queues go.
+func (e *Engine) shutdown(workers *sync.WaitGroup) error {
+	var errs []error
+	if e.diver != nil {
+		errs = append(errs, e.diver.Stop())
+	}
+	for _, q := range e.queues {
+		if err := q.Drain(); err != nil && !errors.Is(err, net.ErrClosed) {
+			errs = append(errs, err)
+		}
+	}
+	workers.Wait()
+	for _, w := range e.workers {
+		w.flush()
+		w.publish()
+		w.reply.close()
+	}
+	if e.diver != nil {
+		errs = append(errs, e.diver.Remove())
+	}
+	e.closeQueues()
+	if e.cfg.Log != nil && len(e.workers) > 0 {
+		e.workers[0].log.Stats(time.Now().UnixNano(), e.statValues())
+		e.workers[0].log.Flush()
+	}
+	return errors.Join(errs...)
+}
+
+func (e *Engine) closeQueues() {
+	for _, q := range e.queues {
+		_ = q.Close()
+	}
+}
+
+// Close gives up an engine that was never run: diversion and queues go.
+func (e *Engine) Close() error {
+	var wg sync.WaitGroup
+	return e.shutdown(&wg)
+}
+
+// guard puts the table back when somebody else removes or changes it.
+func (e *Engine) guard(ctx context.Context) {
+	for {
+		err := e.diver.Watch(ctx)
+		var changed *divert.ChangedError
+		if !errors.As(err, &changed) {
+			if ctx.Err() == nil && !errors.Is(err, divert.ErrStopped) {
+				e.notify(Notice{Severity: Failure, Text: "the diversion is no longer watched", Err: err})
+			}
+			return
+		}
+		e.notify(Notice{Severity: Warning, Text: "somebody else changed garita's table; it is put back", Err: err})
+		if err := e.diver.Reinstall(); err != nil {
+			e.notify(Notice{Severity: Failure, Text: "NOT PROTECTED: the table could not be put back", Err: err})
+			return
+		}
+	}
+}
+
+// Reload reads the rules again and switches to them between two bursts;
+// packets go on being judged meanwhile. If a rule is malformed, or a file
+// cannot be read, nothing changes and the error (a *RuleError for rules) says
+// what is wrong.
+func (e *Engine) Reload() error {
+	e.reloading.Lock()
+	defer e.reloading.Unlock()
+	l, err := LoadRules(e.cfg.Rules, e.cfg.Detect)
+	if err != nil {
+		return err
+	}
+	if l.Malformed() {
+		return &RuleError{Problems: l.Problems}
+	}
+	e.loaded = l
+	e.rules.Store(l.Set)
+	return nil
+}
+
+// Hold keeps p waiting in the kernel until it is decided from any goroutine or
+// the time until has come; then it gets the failure verdict. Call it in a
+// Handler and return p.Verdict.
+func (e *Engine) Hold(p *packet.Packet, until time.Time) (*nfqueue.Held, error) {
+	for _, q := range e.queues {
+		if q.Info().Queue == p.Queue {
+			return q.Hold(p, until)
+		}
+	}
+	return nil, fmt.Errorf("hold: packet %d is not from a queue of this engine", p.ID)
+}
+
+// Delay is Hold with the verdict for the time until.
+func (e *Engine) Delay(p *packet.Packet, until time.Time, v packet.Verdict) (*nfqueue.Held, error) {
+	for _, q := range e.queues {
+		if q.Info().Queue == p.Queue {
+			return q.Delay(p, until, v)
+		}
+	}
+	return nil, fmt.Errorf("delay: packet %d is not from a queue of this engine", p.ID)
+}
+
+// Stats sums the counters of all workers, as of their last burst before the
+// call or at most a moment earlier.
+func (e *Engine) Stats() Stats {
+	e.wantStats.Add(1)
+	var s Stats
+	for _, w := range e.workers {
+		w.st.mu.Lock()
+		s.add(&w.st.out)
+		w.st.mu.Unlock()
+	}
+	return s
+}
+
+func (e *Engine) notify(n Notice) {
+	if e.cfg.Notify != nil {
+		e.cfg.Notify(n)
+	}
+}
+
+// verdictError sorts out what Verdict said: what concerns one packet is told
+// and counted, what concerns the queue ends the worker.
+func (w *worker) verdictError(err error) error {
+	var ve *nfqueue.VerdictError
+	if errors.As(err, &ve) {
+		w.e.notify(Notice{Severity: Warning, Queue: w.queue, Text: "a verdict could not be carried out; the packet got the failure verdict", Err: err})
+		return nil
+	}
+	return err
+}
+
+func (e *Engine) writeStats(ctx context.Context) {
+	t := time.NewTicker(e.cfg.StatsEvery)
+	defer t.Stop()
+	log := newStatsLogger(e)
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case now := <-t.C:
+			log.Stats(now.UnixNano(), e.statValues())
+			log.Flush()
+		}
+	}
+}

@@ -1,0 +1,74 @@
+package garita
+
+import (
+	"errors"
+	"io"
+	"time"
+
+	"github.com/garita/garita/detect"
+	"github.com/garita/garita/packet"
+)
+
+// ReplayConfig says how Replay judges a capture.
+type ReplayConfig struct {
+	// Inline judges as if the packets were intercepted: drops count, streams
+	// are inspected with the packet that carries them. Without it packets are
+	// only looked at, as a passive sensor would (Suricata's --simulate-ips
+	// is this option).
+	Inline bool
+	// OnAlert is told every alert, if not nil. Both are borrowed.
+	OnAlert func(*packet.Packet, *detect.Alert)
+}
+
+// Replay judges captures with the same engine that Run drives.
+type Replay struct {
+	e   *Engine
+	cfg ReplayConfig
+}
+
+// NewReplay loads the rules once, for any number of captures. Of cfg, what
+// concerns the kernel is not used.
+func NewReplay(cfg Config, rc ReplayConfig) (*Replay, error) {
+	e, err := newEngine(cfg, rc.Inline)
+	if err != nil {
+		return nil, err
+	}
+	e.onAlert = rc.OnAlert
+	return &Replay{e: e, cfg: rc}, nil
+}
+
+// Loaded is what was made of the rules.
+func (r *Replay) Loaded() *Loaded { return r.e.loaded }
+
+// SetLog has the records of the captures to come go to another log.
+func (r *Replay) SetLog(cfg Config) { r.e.cfg.Log, r.e.cfg.Eve = cfg.Log, cfg.Eve }
+
+// replayBurst is how many packets of a capture are read at once.
+const replayBurst = 64
+
+// Run judges the packets of src to its end, from a fresh state, and returns
+// the counters. The error is what was wrong with the capture; what was judged
+// before it counts.
+func (r *Replay) Run(src Source) (Stats, error) {
+	w := newWorker(r.e, src, r.cfg.Inline, replayBurst)
+	err := w.run()
+	w.flush()
+	w.publish()
+	if w.log != nil {
+		w.log.Stats(max(w.now, time.Unix(0, 0).UnixNano()), w.replayStats())
+		w.log.Flush()
+	}
+	if errors.Is(err, io.EOF) {
+		err = nil
+	}
+	return w.st.out, err
+}
+
+func (w *worker) replayStats() map[string]uint64 {
+	v := w.e.statValues()
+	s := &w.st.out
+	v["decoder.pkts"], v["decoder.bytes"], v["decoder.invalid"] = s.Packets, s.Bytes, s.Malformed
+	v["detect.alert"], v["detect.alerts_suppressed"], v["detect.alert_queue_overflow"] = s.Alerts, s.Suppressed, s.Discarded
+	v["ips.accepted"], v["ips.blocked"] = s.Accepted, s.Dropped
+	return v
+}

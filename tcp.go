@@ -1,0 +1,204 @@
+package garita
+
+import (
+	"encoding/binary"
+
+	"github.com/garita/garita/app"
+	"github.com/garita/garita/eve"
+	"github.com/garita/garita/flow"
+	"github.com/garita/garita/packet"
+	"github.com/garita/garita/stream"
+)
+
+// segment gives p to its TCP session and the application what became readable
+// by it, and fills in what the rules are to know of the stream. It returns the
+// packet's direction, which the session may have turned round. A packet that
+// the session refuses gets its verdict here.
+//
+// Unless the verdict is a drop, settle must follow.
+func (w *worker) segment(p *packet.Packet, f *flow.Flow[conn], dir app.Dir) (app.Dir, bool) {
+	c, in := &f.Value, &w.in
+	r := w.tcp.Update(&c.tcp, p, stream.Dir(dir))
+	if r.Swap {
+		w.flows.Swap(f)
+		c.det.Packets[0], c.det.Packets[1] = c.det.Packets[1], c.det.Packets[0]
+		c.det.Bytes[0], c.det.Bytes[1] = c.det.Bytes[1], c.det.Bytes[0]
+		dir = app.Dir(r.Dir)
+	}
+	w.events = w.events[:0]
+	for _, e := range r.Events {
+		w.events = append(w.events, e.String())
+	}
+	in.StreamEvents = w.events
+	in.Established = r.Established
+	in.InStream = r.Added
+	if r.Established && f.State() == flow.New {
+		w.flows.SetState(f, flow.Established)
+	}
+	if w.inline && (r.Drop != stream.NoCause || r.Exception >= stream.DropPacket && r.Exception <= stream.Reject) {
+		w.st.streamDrop(max(r.Drop, r.Why))
+		w.refuse(p, f, dir, r)
+		return dir, false
+	}
+	for i := range r.Edits {
+		e := &r.Edits[i]
+		if err := p.Replace(e.Off, e.Data); err != nil {
+			w.st.EditsFailed++
+		}
+	}
+	// The side that was acknowledged first: its bytes came first.
+	for _, d := range [2]app.Dir{dir.Other(), dir} {
+		w.feed(f, d)
+	}
+	for d := range c.det.StreamBytes {
+		c.det.StreamBytes[d] = uint32(w.tcp.Offset(&c.tcp, stream.Dir(d)))
+	}
+	in.Raw, in.RawOffset = w.tcp.Raw(&c.tcp, stream.Dir(dir))
+	in.RawStart = in.RawOffset == 0
+	in.RawEnd = r.End[dir]
+	return dir, true
+}
+
+// refuse drops a packet that does not fit its session, as the stream's policy
+// says.
+func (w *worker) refuse(p *packet.Packet, f *flow.Flow[conn], dir app.Dir, r *stream.Result) {
+	c := &f.Value
+	why := packet.ReasonStream
+	if r.Why == stream.CauseMemcap || r.Why == stream.CauseLimit {
+		why = packet.ReasonMemory
+	}
+	p.Verdict = packet.Drop(why)
+	switch r.Exception {
+	case stream.DropFlow:
+		c.det.SetAction(dropAction)
+	case stream.Reject:
+		c.det.SetAction(dropAction)
+		w.reply.reject(p, rejectAction)
+	}
+	w.tcp.Rollback(&c.tcp)
+	w.logDrop(p, f, dir, nil)
+}
+
+// feed gives the application parser what a direction has ready.
+func (w *worker) feed(f *flow.Flow[conn], d app.Dir) {
+	c := &f.Value
+	for {
+		ch, ok := w.tcp.App(&c.tcp, stream.Dir(d))
+		if !ok {
+			return
+		}
+		a := w.connOf(f, app.TCP)
+		if ch.Gap > 0 {
+			a.Gap(d, ch.Gap)
+		}
+		if len(ch.Data) > 0 {
+			a.Feed(d, ch.Data)
+		}
+		if ch.End {
+			a.Close(d)
+		}
+		if a.Done() {
+			w.tcp.StopApp(&c.tcp, stream.ToServer)
+			w.tcp.StopApp(&c.tcp, stream.ToClient)
+		}
+	}
+}
+
+// settle lets p's segment take effect, or not if p is dropped.
+func (w *worker) settle(p *packet.Packet, f *flow.Flow[conn], dir app.Dir) {
+	c := &f.Value
+	if n := len(w.in.Raw); n > 0 {
+		w.tcp.RawDone(&c.tcp, stream.Dir(dir), w.in.RawOffset+uint64(n))
+	}
+	if p.Verdict.Dropped() {
+		w.tcp.Rollback(&c.tcp)
+		return
+	}
+	w.tcp.Commit(&c.tcp)
+	if s := c.tcp.State(); s == stream.Closed && f.State() != flow.Closed {
+		w.flows.SetState(f, flow.Closed)
+	}
+}
+
+// endFlow judges what waited for more bytes, writes the flow's record and lets
+// its memory go.
+func (w *worker) endFlow(f *flow.Flow[conn]) {
+	c := &f.Value
+	w.st.FlowsEnded++
+	if !c.det.Action().Drops() && (c.app != nil || f.Key.Proto == packet.ProtoTCP) {
+		w.tcp.Finish(&c.tcp)
+		for d := app.ToServer; d <= app.ToClient; d++ {
+			if f.Key.Proto == packet.ProtoTCP {
+				w.feed(f, d)
+			}
+			if c.app != nil {
+				c.app.Close(d)
+			}
+		}
+		for d := app.ToServer; d <= app.ToClient; d++ {
+			w.judgeEnd(f, d)
+		}
+	}
+	w.retire(f)
+	if w.log.Wants(eve.Flow) {
+		w.logFlow(f)
+	}
+	if c.app != nil {
+		c.app.Release()
+		w.spare = append(w.spare, c.app)
+		c.app, c.det.Conn = nil, nil
+	}
+	w.tcp.Release(&c.tcp)
+}
+
+// judgeEnd runs the rules once more on a direction that has ended, by a packet
+// without payload that stands for the end.
+func (w *worker) judgeEnd(f *flow.Flow[conn], d app.Dir) {
+	c, in := &f.Value, &w.in
+	p := &w.inner
+	w.endPacket(p, f, d)
+	raw, off := w.tcp.Raw(&c.tcp, stream.Dir(d))
+	in.Packet, in.Flow, in.Dir = p, &c.det, d
+	in.Established = f.State() != flow.New
+	in.InStream, in.EndOfFlow = true, true
+	in.Raw, in.RawOffset, in.RawStart, in.RawEnd = raw, off, off == 0, true
+	in.StreamEvents = nil
+	w.det.Inspect(in, &w.out)
+	w.apply(p, f, d)
+	if len(raw) > 0 {
+		w.tcp.RawDone(&c.tcp, stream.Dir(d), off+uint64(len(raw)))
+	}
+}
+
+// endPacket makes p a packet of f without payload.
+func (w *worker) endPacket(p *packet.Packet, f *flow.Flow[conn], d app.Dir) {
+	k := &f.Key
+	src, dst, sp, dp := k.SrcAddr(), k.DstAddr(), k.SrcPort, k.DstPort
+	if d == app.ToClient {
+		src, dst, sp, dp = dst, src, dp, sp
+	}
+	b := w.endBuf[:0]
+	n := 8
+	if k.Proto == packet.ProtoTCP {
+		n = 20
+	}
+	if src.Is4() {
+		b = append(b, 0x45, 0, 0, byte(20+n), 0, 0, 0, 0, 64, k.Proto, 0, 0)
+		s4, d4 := src.As4(), dst.As4()
+		b = append(append(b, s4[:]...), d4[:]...)
+	} else {
+		b = append(b, 0x60, 0, 0, 0, 0, byte(n), k.Proto, 64)
+		s6, d6 := src.As16(), dst.As16()
+		b = append(append(b, s6[:]...), d6[:]...)
+	}
+	b = binary.BigEndian.AppendUint16(binary.BigEndian.AppendUint16(b, sp), dp)
+	switch k.Proto {
+	case packet.ProtoTCP:
+		b = append(b, 0, 0, 0, 0, 0, 0, 0, 0, 5<<4, byte(packet.ACK), 0, 0, 0, 0, 0, 0)
+	default:
+		b = append(b, 0, 8, 0, 0)
+	}
+	w.endBuf = b
+	*p = packet.Packet{Data: b, Time: max(f.Last, w.now), Number: w.lastNumber}
+	p.Decode()
+}

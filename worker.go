@@ -1,0 +1,448 @@
+package garita
+
+import (
+	"fmt"
+	"runtime/debug"
+
+	"github.com/garita/garita/app"
+	"github.com/garita/garita/detect"
+	"github.com/garita/garita/eve"
+	"github.com/garita/garita/flow"
+	"github.com/garita/garita/packet"
+	"github.com/garita/garita/rule"
+	"github.com/garita/garita/stream"
+)
+
+// conn is what rides on a flow.
+type conn struct {
+	det        detect.Flow
+	tcp        stream.TCP
+	app        *app.Conn // nil until the flow has payload
+	id         uint64
+	dropLogged [2]bool
+	alerts     uint32
+}
+
+// worker judges the packets of one source. It belongs to one goroutine.
+type worker struct {
+	e      *Engine
+	src    Source
+	inline bool
+	queue  uint16
+
+	pkts  []packet.Packet
+	at    int // the packet being judged, for the report of a panic
+	inner packet.Packet
+
+	rules      *detect.Ruleset
+	some       bool // there are rules
+	det        *detect.Worker
+	in         detect.Input
+	out        detect.Outcome
+	flows      *flow.Table[conn]
+	tcp        *stream.Tracker
+	events     []string // scratch: names of stream events
+	endBuf     []byte   // scratch: the packet that stands for the end of a flow
+	lastNumber uint64
+	key        flow.Key
+	env        *app.Env
+	spare      []*app.Conn
+	log        *eve.Logger
+	reply      *replier
+	now        int64
+	nextID     uint64
+
+	st counters
+}
+
+func newWorker(e *Engine, src Source, inline bool, burst int) *worker {
+	w := &worker{
+		e: e, src: src, inline: inline,
+		pkts:  make([]packet.Packet, burst),
+		flows: flow.NewTable[conn](e.cfg.Flow),
+		env:   app.NewEnv(e.cfg.App),
+	}
+	sc := e.cfg.Stream
+	sc.Inline = inline
+	w.tcp = stream.New(sc)
+	if e.cfg.Log != nil {
+		w.log = eve.NewLogger(e.cfg.Eve, e.cfg.Log, e.ifname)
+	}
+	w.useRules(e.rules.Load())
+	return w
+}
+
+// useRules switches to a new set between two bursts. Flows keep their state.
+func (w *worker) useRules(rs *detect.Ruleset) {
+	w.rules = rs
+	w.some = rs.Stats().Rules > 0
+	if w.det == nil {
+		w.det = detect.NewWorker(rs)
+	} else {
+		w.det.Use(rs)
+	}
+}
+
+// idle says whether nobody looks at the packets: no rules, no handler, no log
+// that wants flows. Then they are accepted as they come.
+func (w *worker) idle() bool {
+	return !w.some && w.e.cfg.Handler == nil && w.log == nil && w.e.cfg.Fail.Malformed == Open
+}
+
+// run judges bursts until the source ends; the error is the source's.
+func (w *worker) run() error {
+	defer w.publish()
+	for {
+		n, err := w.src.Receive(w.pkts)
+		if err != nil {
+			return err
+		}
+		if rs := w.e.rules.Load(); rs != w.rules {
+			w.useRules(rs)
+		}
+		ps := w.pkts[:n]
+		w.st.Packets += uint64(n)
+		if w.idle() {
+			for i := range ps {
+				ps[i].Verdict = packet.Accept()
+			}
+			w.st.Accepted += uint64(n)
+		} else {
+			for i := 0; i < n; {
+				i = w.judgeFrom(ps, i)
+			}
+			w.expire()
+			w.log.Flush()
+		}
+		if err := w.src.Verdict(ps); err != nil {
+			if err = w.verdictError(err); err != nil {
+				return err
+			}
+		}
+		if w.e.wantStats.Load() != w.st.generation {
+			w.publish()
+		}
+	}
+}
+
+// judgeFrom judges ps from i on and returns where to go on: the end, or behind
+// a packet that caused a panic. One deferred call a burst is all that a panic's
+// catching costs.
+func (w *worker) judgeFrom(ps []packet.Packet, i int) (next int) {
+	defer func() {
+		if v := recover(); v != nil {
+			p := &ps[w.at]
+			p.Verdict = w.e.cfg.Fail.Internal.verdict(packet.ReasonPanic)
+			w.st.Panics++
+			w.count(p)
+			w.e.notify(Notice{
+				Severity: Failure, Queue: w.queue,
+				Text:   fmt.Sprintf("internal error while judging a packet, which gets the verdict of fail=%v: %v\n%s", w.e.cfg.Fail.Internal, v, debug.Stack()),
+				Packet: append([]byte(nil), p.Data...),
+			})
+			next = w.at + 1
+		}
+	}()
+	for ; i < len(ps); i++ {
+		w.at = i
+		p := &ps[i]
+		w.judge(p)
+		w.count(p)
+	}
+	return i
+}
+
+// judge gives p its verdict.
+func (w *worker) judge(p *packet.Packet) {
+	p.Decode()
+	w.now, w.lastNumber = p.Time, p.Number
+	w.inspect(p)
+	if p.Malformed() != 0 {
+		w.st.Malformed++
+		if !p.Verdict.Dropped() && w.e.cfg.Fail.Malformed == Closed {
+			p.Verdict = packet.Drop(packet.ReasonMalformed)
+			w.logDrop(p, nil, app.ToServer, nil)
+		}
+	}
+	for d, q := 0, p; d < maxTunnels && !p.Verdict.Dropped() && q.Inner(&w.inner); d++ {
+		in := &w.inner
+		in.Decode()
+		in.Verdict = packet.Verdict{}
+		w.inspect(in)
+		if in.Verdict.Dropped() {
+			p.Verdict = in.Verdict
+		}
+		q = in
+	}
+	if !p.Verdict.Dropped() {
+		if h := w.e.cfg.Handler; h != nil {
+			p.Verdict = h(p)
+			if p.Verdict.Kind == packet.Undecided {
+				p.Verdict = w.e.cfg.Fail.Internal.verdict(packet.ReasonFailure)
+			}
+			if p.Verdict.Dropped() && p.Verdict.Reason == packet.ReasonNone {
+				p.Verdict.Reason = packet.ReasonHandler
+			}
+			return
+		}
+		p.Verdict.Kind = packet.KindAccept
+	}
+}
+
+// maxTunnels bounds how many packets within packets are looked at.
+const maxTunnels = 4
+
+// inspect runs the rules on p within its flow and sets the verdict if they
+// drop it.
+func (w *worker) inspect(p *packet.Packet) {
+	in := &w.in
+	*in = detect.Input{Packet: p}
+	if !w.key.SetPacket(p, zone(p)) {
+		w.det.Inspect(in, &w.out)
+		w.apply(p, nil, app.ToServer)
+		return
+	}
+	f, dir := w.track(p)
+	if f.Value.det.Action().Drops() {
+		p.Verdict = packet.Drop(packet.ReasonFlow)
+		w.logDrop(p, f, dir, nil)
+		return
+	}
+	in.Established = f.State() != flow.New
+	added := false
+	switch p.Proto() {
+	case packet.ProtoTCP:
+		if p.Malformed() == 0 && w.checksumOK(p) {
+			if dir, added = w.segment(p, f, dir); p.Verdict.Dropped() {
+				return
+			}
+		}
+	case packet.ProtoUDP:
+		if b := p.Payload(); len(b) > 0 && w.checksumOK(p) {
+			w.connOf(f, app.UDP).Datagram(dir, b)
+		}
+	}
+	in.Flow, in.Dir = &f.Value.det, dir
+	w.det.Inspect(in, &w.out)
+	w.apply(p, f, dir)
+	if added {
+		w.settle(p, f, dir)
+	}
+	w.retire(f)
+}
+
+// checksumOK says whether a receiver would take p. On a live queue that is the
+// kernel's business.
+func (w *worker) checksumOK(p *packet.Packet) bool {
+	return p.Number == 0 || w.e.cfg.IgnoreChecksums || p.ChecksumOK()
+}
+
+// zone keeps flows apart that share addresses and ports: those of different
+// VLANs.
+func zone(p *packet.Packet) uint32 {
+	var z uint32
+	for _, v := range p.VLANs[:p.NVLAN] {
+		z = z<<12 ^ z>>20 ^ uint32(v)
+	}
+	return z
+}
+
+// track finds or makes the flow of p, whose key is in w.key.
+func (w *worker) track(p *packet.Packet) (*flow.Flow[conn], app.Dir) {
+	f, d, fresh := w.flows.Get(&w.key, p.Time)
+	var flags uint8
+	if h, ok := p.TCP(); ok {
+		flags = uint8(h.Flags())
+		if !fresh && w.tcp.Reused(&f.Value.tcp, p, stream.Dir(d)) {
+			w.flows.End(f, flow.Reused)
+			f, d, fresh = w.flows.Get(&w.key, p.Time)
+		}
+	}
+	c := &f.Value
+	if fresh {
+		w.nextID++
+		c.id = w.flowID()
+		c.det.Key = c.id
+		c.det.Start = p.Time
+	}
+	length := len(p.Data) + len(p.L2)
+	w.flows.Count(f, d, p.Time, length, flags)
+	dir := app.Dir(d)
+	c.det.Packets[dir]++
+	c.det.Bytes[dir] += uint64(length)
+	return f, dir
+}
+
+// flowID makes the number by which records of one flow find together. It is
+// below 2^53 so that JSON readers keep it exact.
+func (w *worker) flowID() uint64 {
+	x := (w.nextID + uint64(w.queue)<<40 + w.e.idSeed) * 0x9e3779b97f4a7c15
+	x ^= x >> 29
+	return x>>11 | 1
+}
+
+func (w *worker) connOf(f *flow.Flow[conn], t app.Transport) *app.Conn {
+	c := &f.Value
+	if c.app == nil {
+		if n := len(w.spare); n > 0 {
+			c.app = w.spare[n-1]
+			w.spare = w.spare[:n-1]
+		} else {
+			c.app = &app.Conn{}
+		}
+		c.app.Reset(w.env, app.Hints{Transport: t, SrcPort: f.Key.SrcPort, DstPort: f.Key.DstPort, Midstream: c.tcp.Midstream()})
+		c.det.Conn = c.app
+	}
+	return c.app
+}
+
+// apply turns what the rules made of p into its verdict, edits and records.
+func (w *worker) apply(p *packet.Packet, f *flow.Flow[conn], dir app.Dir) {
+	o := &w.out
+	w.st.Alerts += uint64(len(o.Alerts))
+	w.st.Suppressed += uint64(o.Suppressed)
+	w.st.Discarded += uint64(o.Discarded)
+	if w.inline {
+		for _, e := range o.Edits {
+			if err := p.Replace(e.Off, e.Data); err != nil {
+				w.st.EditsFailed++
+			}
+		}
+		if v := verdictOf(o.Action); v.Dropped() {
+			p.Verdict = v
+			if o.Action.IsReject() {
+				w.reply.reject(p, o.Action)
+			}
+		}
+	}
+	if len(o.Alerts) > 0 || o.Tagged {
+		info := w.flowInfo(f)
+		for i := range o.Alerts {
+			a := &o.Alerts[i]
+			a.Blocked = a.Blocked && w.inline
+			w.log.Alert(p, info, dir, a)
+			if w.e.onAlert != nil {
+				w.e.onAlert(p, a)
+			}
+		}
+		if f != nil {
+			f.Value.alerts += uint32(len(o.Alerts))
+		}
+		if o.Tagged {
+			w.log.Tagged(p, info, o.TaggedBy)
+		}
+	}
+	if p.Verdict.Dropped() {
+		var by *detect.Alert
+		for i := range o.Alerts {
+			if o.Alerts[i].Blocked {
+				by = &o.Alerts[i]
+				break
+			}
+		}
+		w.logDrop(p, f, dir, by)
+	}
+}
+
+// verdictOf is the one place where what the operator wrote becomes what the
+// kernel hears.
+func verdictOf(a rule.Action) packet.Verdict {
+	if a.Drops() {
+		return packet.Drop(packet.ReasonRule)
+	}
+	return packet.Accept()
+}
+
+// Actions that the engine takes by itself.
+const (
+	dropAction   = rule.Drop
+	rejectAction = rule.RejectBoth
+)
+
+func (w *worker) logDrop(p *packet.Packet, f *flow.Flow[conn], dir app.Dir, by *detect.Alert) {
+	if w.log.Wants(eve.Drop) && w.inline {
+		w.log.Drop(p, w.flowInfo(f), dir, p.Verdict.Reason, by)
+	}
+}
+
+// flowInfo is what records say of f; nil for none.
+func (w *worker) flowInfo(f *flow.Flow[conn]) *eve.FlowInfo {
+	if f == nil {
+		return nil
+	}
+	c := &f.Value
+	i := &eve.FlowInfo{
+		ID: c.id, Src: f.Key.SrcAddr(), Dst: f.Key.DstAddr(), SrcPort: f.Key.SrcPort, DstPort: f.Key.DstPort,
+		Proto: f.Key.Proto, Start: f.Start, DropLogged: &c.dropLogged,
+		Packets: [2]uint64{f.Sides[0].Packets, f.Sides[1].Packets},
+		Bytes:   [2]uint64{f.Sides[0].Bytes, f.Sides[1].Bytes},
+	}
+	if c.app != nil {
+		i.AppKnown = true
+		i.App, i.AppOrig = c.app.Proto(), c.app.OrigProto()
+		i.AppTS, i.AppTC = c.app.ProtoOf(app.ToServer), c.app.ProtoOf(app.ToClient)
+	}
+	return i
+}
+
+// retire lets go of the transactions that nobody needs any more.
+func (w *worker) retire(f *flow.Flow[conn]) {
+	c := f.Value.app
+	if c == nil {
+		return
+	}
+	done := false
+	for _, tx := range c.Transactions() {
+		if b := tx.Base(); b.Complete() {
+			b.Finished = true
+			done = true
+		}
+	}
+	if done {
+		c.Retire()
+	}
+}
+
+// expire ends the flows that have been silent for too long.
+func (w *worker) expire() {
+	for {
+		f := w.flows.Next(w.now)
+		if f == nil {
+			return
+		}
+		w.endFlow(f)
+	}
+}
+
+// flush ends all flows.
+func (w *worker) flush() {
+	for f := w.flows.Flush(); f != nil; f = w.flows.Flush() {
+		w.endFlow(f)
+	}
+	w.log.Flush()
+}
+
+// count adds p's verdict to the counters.
+func (w *worker) count(p *packet.Packet) {
+	w.st.Bytes += uint64(len(p.Data))
+	if !p.Verdict.Dropped() {
+		w.st.Accepted++
+		return
+	}
+	w.st.Dropped++
+	w.st.drop(p.Verdict.Reason)
+}
+
+// logFlow writes the record of a flow that ended.
+func (w *worker) logFlow(f *flow.Flow[conn]) {
+	c := &f.Value
+	e := eve.FlowEnd{
+		Last: f.Last, State: f.State().String(), Reason: f.Reason().String(), Alerted: c.alerts > 0,
+		Emergency: f.Emergency(), TCP: f.Key.Proto == packet.ProtoTCP,
+		TCPFlags: [2]uint8{f.Sides[0].TCPFlags, f.Sides[1].TCPFlags}, TCPState: c.tcp.State().String(),
+	}
+	if a := c.det.Action(); a != rule.NoAction {
+		e.Action = a.String()
+	}
+	w.log.Flow(w.now, w.flowInfo(f), &e)
+}
