@@ -181,7 +181,7 @@ func policyScript(t *testing.T, rng *rand.Rand, i int) {
 	var want []byte
 	gaps := uint64(0)
 	missing := uint64(0)
-	for o := uint64(0); o < 200; o++ {
+	for o := uint64(0); o < 2000; o++ {
 		if b, ok := rcv.have[o]; ok {
 			want = append(want, b)
 			gaps += missing
