@@ -177,6 +177,9 @@ func (s *session) removeTables(self uint32) ([]Found, error) {
 			return nil, err
 		}
 		b := &batch{genid: now.genid}
+		if attempt > calmAttempts {
+			b.genid = 0
+		}
 		for _, name := range []string{tableName, lockName} {
 			if _, ok := now.tables[name]; ok {
 				b.delTable(name)

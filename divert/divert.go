@@ -153,6 +153,9 @@ func (d *Diversion) apply() error {
 			return err
 		}
 		b := d.compose(now)
+		if attempt > calmAttempts {
+			b.genid = 0 // ours is still one transaction, only composed on a guess
+		}
 		no, err := d.sess.commit(b)
 		if err != nil {
 			return err
@@ -404,6 +407,9 @@ func (d *Diversion) Stop() error {
 			return err
 		}
 		b := &batch{genid: now.genid}
+		if attempt > calmAttempts {
+			b.genid = 0
+		}
 		for i := range now.chains {
 			if c := &now.chains[i]; c.base {
 				b.flush(c.name)

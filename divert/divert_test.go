@@ -860,6 +860,50 @@ func TestWatch(t *testing.T) {
 	}
 }
 
+// Somebody else changes the rule set without end, as orchestrators do for a
+// while. We wait for a gap, and work without one.
+func TestRestlessRuleset(t *testing.T) {
+	if !inNamespace(t) {
+		return
+	}
+	stop, done := make(chan struct{}), make(chan int)
+	go func() {
+		c, err := nftables.New(nftables.AsLasting())
+		if err != nil {
+			t.Error(err)
+			close(done)
+			return
+		}
+		defer c.CloseLasting()
+		for n := 0; ; n++ {
+			select {
+			case <-stop:
+				done <- n
+				return
+			default:
+			}
+			table := c.AddTable(&nftables.Table{Name: "restless", Family: nftables.TableFamilyINet})
+			c.AddSet(&nftables.Set{Table: table, Name: fmt.Sprint("set", n%8), KeyType: nftables.TypeInetService}, nil)
+			if n%8 == 7 {
+				c.DelTable(table)
+			}
+			if err := c.Flush(); err != nil {
+				t.Error(err)
+			}
+		}
+	}()
+	for i := range 20 {
+		d := install(t, divert.Spec{Queues: 4, Fail: divert.Fail(i % 2)})
+		must(t, d.Check())
+		must(t, d.Update(divert.Spec{Queues: 2, Fail: divert.Fail(i % 2)}))
+		must(t, d.Stop())
+		must(t, d.Remove())
+		nothingLeft(t)
+	}
+	close(stop)
+	t.Logf("%d foreign transactions meanwhile", <-done)
+}
+
 // What nft lists, where there is an nft: an opinion that is not ours.
 func TestNftOracle(t *testing.T) {
 	nft, err := exec.LookPath("nft")

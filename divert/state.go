@@ -45,15 +45,20 @@ func (s *state) chain(name string) *chainState {
 	return nil
 }
 
-// read asks the kernel for all that is ours, again if it changed meanwhile.
+// calmAttempts is how often to try for a moment in which nobody else changes the
+// rule set, before working without one.
+const calmAttempts = 20
+
+// read asks the kernel for all that is ours, again if the rule set changed
+// meanwhile. Where it never stops changing, the answer has no generation.
 func (s *session) read() (*state, error) {
-	for {
+	for attempt := 1; ; attempt++ {
 		gen, err := s.generation()
 		if err != nil {
 			return nil, err
 		}
 		st, err := s.readOnce()
-		if errors.Is(err, unix.ENOENT) {
+		if errors.Is(err, unix.ENOENT) && attempt < maxAttempts {
 			continue // it went while we read
 		}
 		if err != nil {
@@ -65,6 +70,8 @@ func (s *session) read() (*state, error) {
 		}
 		if gen == after {
 			st.genid = gen
+		}
+		if gen == after || attempt >= calmAttempts {
 			return st, nil
 		}
 	}
