@@ -62,6 +62,10 @@ func (f *testFlow) key() string {
 // in-order reassembly.
 // Flows in force begin with that protocol; the others are recognised.
 func playCapture(t *testing.T, path string, force map[string]Proto) []*testFlow {
+	return playConfig(t, path, force, Config{})
+}
+
+func playConfig(t *testing.T, path string, force map[string]Proto, cfg Config) []*testFlow {
 	data, err := os.ReadFile(path)
 	if err != nil {
 		t.Fatal(err)
@@ -70,7 +74,7 @@ func playCapture(t *testing.T, path string, force map[string]Proto) []*testFlow 
 	if next == nil {
 		return nil
 	}
-	env := NewEnv(Config{})
+	env := NewEnv(cfg)
 	var all []*testFlow
 	live := map[[2]netip.AddrPort]*testFlow{}
 	for {
@@ -398,8 +402,11 @@ func judgeRecords(t *testing.T, proto Proto, event string, ours func(Tx) []strin
 		p := strings.TrimSpace(string(pathBytes))
 		want := map[string][]string{}
 		for _, r := range readEVE(t, eve) {
-			if r.str("event_type") == event {
-				want[r.key()] = append(want[r.key()], theirs(r)...)
+			if r.str("event_type") != event {
+				continue
+			}
+			if w := theirs(r); len(w) > 0 {
+				want[r.key()] = append(want[r.key()], w...)
 			}
 		}
 		if len(want) == 0 {
@@ -407,8 +414,10 @@ func judgeRecords(t *testing.T, proto Proto, event string, ours func(Tx) []strin
 		}
 		got := map[string][]string{}
 		force := map[string]Proto{}
-		for k := range want {
-			force[k] = proto
+		for k, w := range want {
+			if len(w) > 0 && proto != FTPData {
+				force[k] = proto
+			}
 		}
 		for _, f := range playCapture(t, filepath.Join(root, p), force) {
 			for _, tx := range f.conn.Transactions() {
@@ -469,6 +478,9 @@ func TestJudgeDNS(t *testing.T) {
 		} else if len(m.Questions) > 0 {
 			s := text("answer", m.Questions[0].Name, m.Questions[0].Type)
 			for _, a := range m.Answers {
+				if a.Type == DNSTypeTXT {
+					continue // Suricata writes one answer a string
+				}
 				s += " | " + fmt.Sprintf("%s %s %d", a.Name, names[a.Type], a.TTL)
 				if a.Target != nil && (a.Type == 5 || a.Type == 2 || a.Type == 12 || a.Type == 15) {
 					s += " " + string(a.Target)
@@ -492,6 +504,9 @@ func TestJudgeDNS(t *testing.T) {
 			list, _ := d["answers"].([]any)
 			for _, x := range list {
 				a := eveRecord(x.(map[string]any))
+				if a.str("rrtype") == "TXT" {
+					continue
+				}
 				s += " | " + a.str("rrname") + " " + known(a.str("rrtype")) + " " + a.str("ttl")
 				switch a.str("rrtype") {
 				case "CNAME", "NS", "PTR", "MX":

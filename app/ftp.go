@@ -243,7 +243,7 @@ func (p *ftpParser) reply(c *Conn, b []byte, long bool) {
 	case "234":
 		if equalFold(t.Command, "auth") {
 			p.finish(t)
-			c.changeProto(TLS)
+			c.changeProto(Unknown) // TLS by rights, but who knows
 			return
 		}
 	}

@@ -93,7 +93,6 @@ const (
 	smtpBDAT
 	smtpStartTLS
 	smtpRset
-	smtpQuit
 )
 
 type smtpParser struct {
@@ -195,15 +194,11 @@ func (p *smtpParser) command(c *Conn, b []byte) {
 	if k := bytes.IndexByte(b, ' '); k >= 0 {
 		word, arg = b[:k], bytes.TrimSpace(b[k:])
 	}
-	switch {
-	case bytes.EqualFold(word, []byte("rset")):
-		cmd = smtpRset
-	case bytes.EqualFold(word, []byte("quit")):
-		cmd = smtpQuit
-	}
-	if p.tx == nil && (cmd == smtpRset || cmd == smtpQuit) && c.nextID > 0 {
-		p.queue(nil, cmd)
-		return
+	if equalFold(word, "rset") {
+		if cmd = smtpRset; p.tx == nil && c.nextID > 0 {
+			p.queue(nil, cmd)
+			return
+		}
 	}
 	t := p.transaction(c, ToServer)
 	if !p.welcomed {
@@ -391,7 +386,7 @@ func (p *smtpParser) reply(c *Conn, b []byte) {
 	case smtpStartTLS:
 		if string(b[:3]) == "220" {
 			p.done()
-			c.changeProto(TLS)
+			c.changeProto(Unknown) // TLS by rights, but who knows
 		} else if t != nil {
 			t.event(smtpTLSRejected)
 		}

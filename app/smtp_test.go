@@ -109,7 +109,7 @@ func TestSMTPEvents(t *testing.T) {
 }
 
 func TestSMTPStartTLS(t *testing.T) {
-	say := []piece{tc("220 x\r\n"), ts("EHLO x\r\nSTARTTLS\r\n"), tc("250 x\r\n220 go\r\n"), ts("\x16\x03\x01\x00\x01\x01")}
+	say := []piece{tc("220 x\r\n"), ts("EHLO x\r\nSTARTTLS\r\n"), tc("250 x\r\n220 go\r\n"), ts("\x16\x03\x01\x00\x02\x01\x00")}
 	c := talk(SMTP, say, false, whole)
 	if c.Proto() != TLS || c.OrigProto() != SMTP {
 		t.Errorf("protocol %v, before %v; want tls, smtp", c.Proto(), c.OrigProto())
