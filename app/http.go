@@ -140,6 +140,17 @@ var knownNames = [nHdr]string{
 }
 
 func knownHeader(name []byte) httpKnown {
+	if bytes.IndexByte(name, 0) >= 0 && len(name) < 64 {
+		// NUL bytes do not hide a name.
+		var b [64]byte
+		k := b[:0]
+		for _, c := range name {
+			if c != 0 {
+				k = append(k, c)
+			}
+		}
+		name = k
+	}
 	if len(name) < 4 || len(name) > 19 {
 		return hdrOther
 	}

@@ -248,48 +248,12 @@ func statusNumber(p []byte) int {
 // responseHeaders takes one header line. Its end is LF, CR LF, LF CR or a CR
 // that another byte follows.
 func (p *http1) responseHeaders(c *Conn, s *httpSide, data []byte) (int, bool) {
-	if s.scan > len(data) {
-		s.scan = 0
-	}
-	i := bytes.IndexAny(data[s.scan:], "\r\n")
-	if i < 0 {
-		s.scan = len(data)
+	end, n, swallow, lfcr := s.responseLineEnd(data)
+	if n == 0 {
 		if len(data) >= httpLineMax {
 			p.tooLong(c, ToClient, s)
 		}
 		return 0, false
-	}
-	i += s.scan
-	end, n := i, i+1
-	lfcr := false
-	if data[i] == '\r' {
-		for n < len(data) && data[n] == '\r' {
-			n++ // CR CR … LF
-		}
-		if n == len(data) {
-			return 0, false
-		}
-		if data[n] == '\n' {
-			n++
-			if s.lfcr && i == 0 && n+1 < len(data) && data[n] == '\r' && data[n+1] == '\n' {
-				n += 2 // LF CR, CR LF, CR LF
-			}
-		} else if n > i+1 {
-			n = i + 1
-		}
-		if n-i > 2 && data[n-1] == '\n' {
-			end = n - 2 // CRs before the last one belong to the line
-		}
-	} else {
-		if i > 0 {
-			if n == len(data) {
-				return 0, false
-			}
-			if data[n] == '\r' {
-				n++
-				lfcr = true
-			}
-		}
 	}
 	line := data[:n]
 	m := &s.tx.msg[ToClient]
@@ -312,10 +276,60 @@ func (p *http1) responseHeaders(c *Conn, s *httpSide, data []byte) (int, bool) {
 		p.headerLine(c, ToClient, s, m, off, m.raw[off:off+end])
 		return n, true
 	}
+	n += swallow
 	p.flushHeader(c, ToClient, s, m)
 	s.lfcr = false
 	p.responseHeadersDone(c, s)
 	return n, true
+}
+
+// responseLineEnd finds the end of a header line: end is the length of its
+// text, n with the line end, 0 if that is not there yet. A CR ends a line
+// unless LF or another CR follows or it is the line's first byte. swallow are
+// bytes of a mix of line ends that count as one blank line.
+func (s *httpSide) responseLineEnd(data []byte) (end, n, swallow int, lfcr bool) {
+	from := s.scan
+	if from > len(data) {
+		from = 0
+	}
+	for {
+		i := bytes.IndexAny(data[from:], "\r\n")
+		if i < 0 {
+			s.scan = len(data)
+			return 0, 0, 0, false
+		}
+		i += from
+		s.scan = i
+		if i+1 == len(data) && (data[i] == '\r' || i > 0) {
+			return 0, 0, 0, false
+		}
+		if data[i] == '\n' {
+			if i > 0 && data[i+1] == '\r' {
+				return i, i + 2, 0, true
+			}
+			return i, i + 1, 0, false
+		}
+		switch data[i+1] {
+		case '\r':
+			from = i + 1
+			continue
+		case '\n':
+			if s.lfcr && i == 0 { // LF CR, CR LF, CR LF
+				switch q := data[2:]; {
+				case len(q) == 0 || len(q) == 1 && q[0] == '\r':
+					return 0, 0, 0, false
+				case len(q) > 1 && q[0] == '\r' && q[1] == '\n':
+					swallow = 2
+				}
+			}
+			return i, i + 2, swallow, false
+		}
+		if i == 0 {
+			from = 1
+			continue
+		}
+		return i, i + 1, 0, false
+	}
 }
 
 // responseHeadersDone decides where the response ends (RFC 9112, section 6.3,
