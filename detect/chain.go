@@ -22,6 +22,7 @@ type node struct {
 	re   *regex
 	num  *byteOp
 	b64  *base64Op
+	asn  *asn1Op
 	size numRange // bsize
 }
 
@@ -37,6 +38,7 @@ const (
 	opIsDataAt
 	opSize
 	opBase64
+	opASN1
 )
 
 type nodeFlags uint16
@@ -164,6 +166,10 @@ func (m *matcher) run(c *chain, i int) bool {
 			return true
 		}
 		return m.run(c, i+1)
+	case opASN1:
+		if !m.asn1(n.asn) {
+			return false
+		}
 	}
 	return m.run(c, i+1)
 }

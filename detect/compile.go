@@ -584,6 +584,9 @@ func (b *builder) buildLists(fastList *list) error {
 		}
 	}
 	for _, cl := range b.appConds {
+		if len(cl.conds) == 0 {
+			continue
+		}
 		for dir := app.ToServer; dir <= app.ToClient; dir++ {
 			if s.dirs.Has(dir) && cl.dirs.Has(dir) {
 				s.engines[dir] = append(s.engines[dir], engine{kind: engineConds, stage: cl.stage, conds: cl.conds})

@@ -116,10 +116,14 @@ func keywordTable() map[string]keyword {
 		"app-layer-protocol":  {kwAppProtocol, needs, false},
 		"app-layer-event":     {kwAppEvent, needs, false},
 		"bypass":              {kwBypass, none, false},
+		"ftpbounce":           {kwFtpBounce, none, false},
+		"tls.version":         {kwTLSVersion, needs, false},
+		"ssl_version":         {kwSSLVersion, needs, false},
+		"asn1":                {kwASN1, needs, false},
 		"tag":                 {kwTag, needs, false},
 
 		// rates
-		"threshold":        {kwThreshold, needs, true},
+		"threshold":        {kwThreshold, needs, false},
 		"detection_filter": {kwDetectionFilter, needs, true},
 	}
 	addBuffers(m)

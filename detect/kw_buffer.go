@@ -20,7 +20,7 @@ var stickyBuffers = map[string]app.Field{
 	"http.connection": app.HTTPConnection, "http_connection": app.HTTPConnection, "http.server": app.HTTPServer,
 	"http.location": app.HTTPLocation, "http.stat_code": app.HTTPStatCode, "http.stat_msg": app.HTTPStatMsg,
 	"http.response_line": app.HTTPResponseLine, "http_response_line": app.HTTPResponseLine,
-	"http_protocol": app.HTTPProtocol, "http.request_body": app.HTTPRequestBody, "http.response_body": app.HTTPResponseBody,
+	"http_protocol": app.HTTPProtocol, "http.request_body": app.HTTPRequestBody, "http.response_body": app.FileData,
 	"http2.header_name": app.HTTP2HeaderName, "http2.header": app.HTTPHeader,
 	"file.data": app.FileData, "file_data": app.FileData, "file.name": app.FileName,
 	"dns.query": app.DNSQuery, "dns_query": app.DNSQuery, "dns.queries.rrname": app.DNSQueriesRRName,
@@ -70,7 +70,7 @@ var legacyModifiers = map[string]app.Field{
 	"http_uri": app.HTTPURI, "http_raw_uri": app.HTTPURIRaw, "http_method": app.HTTPMethod, "http_host": app.HTTPHost,
 	"http_raw_host": app.HTTPHostRaw, "http_header": app.HTTPHeader, "http_raw_header": app.HTTPHeaderRaw,
 	"http_cookie": app.HTTPCookie, "http_user_agent": app.HTTPUserAgent, "http_client_body": app.HTTPRequestBody,
-	"http_server_body": app.HTTPResponseBody, "http_stat_code": app.HTTPStatCode, "http_stat_msg": app.HTTPStatMsg,
+	"http_server_body": app.FileData, "http_stat_code": app.HTTPStatCode, "http_stat_msg": app.HTTPStatMsg,
 }
 
 // headerBuffers are the packet's headers.
@@ -84,6 +84,11 @@ func addBuffers(m map[string]keyword) {
 		buf := buffer{name: f.String(), field: f}
 		m[name] = keyword{parse: func(b *builder, _ string) error { return b.useBuffer(buf) }, value: none}
 	}
+	// The response body is the file that a response carries.
+	m["http.response_body"] = keyword{parse: func(b *builder, _ string) error {
+		b.responseBody()
+		return b.useBuffer(buffer{name: "file.data", field: app.FileData})
+	}, value: none}
 	for name, f := range legacyModifiers {
 		buf := buffer{name: f.String(), field: f}
 		m[name] = keyword{parse: func(b *builder, _ string) error { return b.moveContent(buf) }, value: none}
@@ -92,10 +97,19 @@ func addBuffers(m map[string]keyword) {
 		buf := buffer{name: name, special: sp}
 		m[name] = keyword{parse: func(b *builder, _ string) error { return b.useBuffer(buf) }, value: none}
 	}
+	m["http_server_body"] = keyword{parse: func(b *builder, _ string) error {
+		b.responseBody()
+		return b.moveContent(buffer{name: "file.data", field: app.FileData})
+	}, value: none}
 	m["pkt_data"] = keyword{parse: kwPktData, value: none}
 	for name, k := range numberKeywords {
 		m[name] = keyword{parse: func(b *builder, v string) error { return b.fieldNumber(k, v) }, value: needs}
 	}
+}
+
+// responseBody limits the rule to what HTTP servers send.
+func (b *builder) responseBody() {
+	b.appConds = append(b.appConds, condList{dirs: app.DirTC, protos: app.ProtoSetOf(app.HTTP1, app.HTTP2)})
 }
 
 // kwPktData goes back from a sticky buffer to the payload.

@@ -24,7 +24,7 @@ var pcreBuffers = map[byte]buffer{
 	'U': {name: "http.uri", field: app.HTTPURI},
 	'I': {name: "http.uri.raw", field: app.HTTPURIRaw},
 	'P': {name: "http.request_body", field: app.HTTPRequestBody},
-	'Q': {name: "http.response_body", field: app.HTTPResponseBody},
+	'Q': {name: "file.data", field: app.FileData},
 	'H': {name: "http.header", field: app.HTTPHeader},
 	'D': {name: "http.header.raw", field: app.HTTPHeaderRaw},
 	'M': {name: "http.method", field: app.HTTPMethod},

@@ -27,7 +27,7 @@ type sig struct {
 	engines [2][]engine // conditions on a transaction, by direction, in order of stage
 	post    []effect
 	fast    fastPattern
-	thresh  *threshold
+	thresh  []*threshold
 	detFilt *threshold
 	num     int32 // of the rule, both directions of "<>" alike
 	order   orderKey

@@ -239,18 +239,19 @@ func kwThreshold(b *builder, v string) error {
 	if b.s.detFilt != nil {
 		return b.fail(0, "threshold and detection_filter exclude each other", "")
 	}
-	b.s.thresh = &threshold{kind: 255}
-	if err := b.rate(v, b.s.thresh); err != nil {
+	t := &threshold{kind: 255}
+	b.s.thresh = append(b.s.thresh, t)
+	if err := b.rate(v, t); err != nil {
 		return err
 	}
-	if b.s.thresh.kind == 255 {
+	if t.kind == 255 {
 		return b.fail(0, "the type is missing", "type limit, threshold or both")
 	}
 	return nil
 }
 
 func kwDetectionFilter(b *builder, v string) error {
-	if b.s.thresh != nil {
+	if len(b.s.thresh) > 0 {
 		return b.fail(0, "threshold and detection_filter exclude each other", "")
 	}
 	b.s.detFilt = &threshold{kind: detectionFilter}

@@ -49,8 +49,8 @@ func addTransforms(m map[string]keyword) {
 }
 
 func (b *builder) transform(t transform) error {
-	if !b.sticky || !b.fresh {
-		return b.fail(0, "a transform stands right behind a sticky buffer", "write for example http.uri; "+b.o.Name+"; content:…;")
+	if !b.sticky {
+		return b.fail(0, "a transform stands behind a sticky buffer", "write for example http.uri; "+b.o.Name+"; content:…;")
 	}
 	b.active.transforms = append(b.active.transforms[:len(b.active.transforms):len(b.active.transforms)], t)
 	return nil

@@ -1,6 +1,7 @@
 package detect
 
 import (
+	"slices"
 	"strings"
 
 	"github.com/garita/garita/app"
@@ -13,6 +14,7 @@ type txCond struct {
 	field app.Field
 	num   numRange
 	name  string
+	set   []uint64
 }
 
 type txCondOp uint8
@@ -21,7 +23,9 @@ const (
 	txNumber txCondOp = iota
 	txEvent
 	txFlagSet // every bit of num.a is set, or none if neg
-	txText    // a field is this text
+	txFtpBounce
+	txVersions // a number is in a set
+	txText     // a field is this text
 )
 
 // verdict is what a condition on a transaction says: yes, not yet, never.
@@ -57,6 +61,22 @@ func (w *Worker) matchTx(c *txCond, in *Input, tx app.Tx, d app.Dir, final bool)
 		case !ok:
 			return miss
 		case (n&c.num.a != 0) != c.neg:
+			return matches
+		}
+		return miss
+	case txVersions:
+		n, ok := tx.Number(c.field, d, 0)
+		switch {
+		case !ok || n == 0:
+			return miss
+		case slices.Contains(c.set, n) != c.neg:
+			return matches
+		}
+		return miss
+	case txFtpBounce:
+		cmd, _ := tx.Bytes(app.FTPCommand, d, 0)
+		arg, ok := tx.Bytes(app.FTPCommandData, d, 0)
+		if ok && strings.EqualFold(string(cmd), "PORT") && ftpBounce(in, arg) {
 			return matches
 		}
 		return miss

@@ -467,8 +467,8 @@ func (w *Worker) effect(h *hit, in *Input, out *Outcome) bool {
 	if w.rs.thBy != nil {
 		w.configured(s, in, apply)
 	}
-	if s.thresh != nil && act {
-		apply(s.thresh, s.num)
+	for i := 0; i < len(s.thresh) && alert && act; i++ {
+		apply(s.thresh[i], s.num)
 	}
 	if !act {
 		out.Suppressed++
@@ -528,7 +528,7 @@ func (w *Worker) configured(s *sig, in *Input, apply func(*threshold, int32)) {
 	for _, k := range [3]uint64{gid | sid, gid, 0} {
 		for _, i := range w.rs.thBy[k] {
 			t := &w.rs.th[i].th
-			if t.kind != suppress && t.kind != rateFilter && s.thresh != nil && k != gid|sid {
+			if t.kind != suppress && t.kind != rateFilter && len(s.thresh) > 0 && k != gid|sid {
 				continue // the rule's own goes before a general one
 			}
 			apply(t, -1-s.num)
