@@ -311,7 +311,7 @@ func TestFlood(t *testing.T) {
 	now += 10 * sec
 	for f := tb.Next(now); f != nil; f = tb.Next(now) {
 	}
-	if tb.Emergency() || tb.Len() > tb.Cap()*7/10 {
+	if tb.Emergency() || tb.Len() > tb.Cap()-tb.Cap()*30/100 {
 		t.Errorf("after the flood: emergency %v, %d flows", tb.Emergency(), tb.Len())
 	}
 	now += 60 * sec
