@@ -22,7 +22,7 @@ import (
 // that program is the test binary.
 func TestRunAsGarita(t *testing.T) {
 	if os.Getenv("GARITA_TEST_RUN") == "" {
-		t.Skip("this is the program that other tests start")
+		return
 	}
 	os.Exit(run(flag.Args(), os.Stdin, os.Stdout, os.Stderr))
 }
