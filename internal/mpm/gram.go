@@ -2,6 +2,7 @@ package mpm
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/binary"
 	"slices"
 )
@@ -17,13 +18,21 @@ const (
 	fold8 = 0x2020202020202020
 )
 
-// gramTable holds the patterns of four bytes and more that may lie anywhere.
+// gramTable holds the patterns of three bytes and more that may lie anywhere. The
+// filter is over four bytes; a pattern of three stands in it with every fourth byte
+// there can be (after folding: 128).
 type gramTable struct {
 	filter []uint64 // bit set over the top bits of the hash
 	shift  uint8    // hash >> shift is a bit of filter
-	bshift uint8    // hash >> bshift is a bucket
-	start  []uint32 // bucket b is cands[start[b]:start[b+1]]
-	cands  []cand
+	long   bucketed // by four bytes
+	short  bucketed // patterns of three bytes
+}
+
+// bucketed is a hash table of cands.
+type bucketed struct {
+	shift uint8    // hash >> shift is a bucket
+	start []uint32 // bucket b is cands[start[b]:start[b+1]]
+	cands []cand
 }
 
 // cand says: where key stands in the data, pattern pat may stand off bytes before.
@@ -32,6 +41,11 @@ type cand struct {
 	pat uint32
 	off uint32
 }
+
+const (
+	three  = 0xffffff // the first three bytes of a key
+	fourth = 24       // where the fourth stands
+)
 
 func hash4(key uint32) uint32 { return key * 0x9e3779b1 }
 
@@ -54,8 +68,8 @@ const common = "GET / HTTP/1.1\r\nHost: www.\r\nUser-Agent: Mozilla/5.0 (Windows
 // build chooses for each pattern the four bytes that are rarest, among the set's own
 // patterns (which look like the traffic they are written for) and in common text,
 // and spreads patterns over many keys so that no input meets a long bucket.
-func (t *gramTable) build(m *Matcher, pats []uint32) {
-	if len(pats) == 0 {
+func (t *gramTable) build(m *Matcher, pats, short []uint32) {
+	if len(pats)+len(short) == 0 {
 		return
 	}
 	freq := make(map[uint32]uint32, 16*len(pats))
@@ -73,7 +87,7 @@ func (t *gramTable) build(m *Matcher, pats []uint32) {
 	order := slices.Clone(pats)
 	slices.SortStableFunc(order, func(a, b uint32) int { return int(m.pats[a].n) - int(m.pats[b].n) })
 	load := make(map[uint32]uint32, len(pats))
-	t.cands = make([]cand, 0, len(pats))
+	cands := make([]cand, 0, len(pats))
 	for _, d := range order {
 		b := m.bytes(d)
 		var best, bestCost uint32
@@ -86,33 +100,51 @@ func (t *gramTable) build(m *Matcher, pats []uint32) {
 			}
 		}
 		load[best]++
-		t.cands = append(t.cands, cand{best, d, uint32(at)})
+		cands = append(cands, cand{best, d, uint32(at)})
 	}
 
-	// One bit in 16 set keeps false alarms few. 2^18 bits are 32 KiB, a first-level cache.
-	fbits := min(max(log2ceil(len(t.cands)*16), 9), 20)
-	bbits := min(max(log2ceil(len(t.cands)), 1), fbits)
-	t.shift, t.bshift = uint8(32-fbits), uint8(32-bbits)
+	var threes []cand
+	for _, d := range short {
+		b := m.bytes(d)
+		threes = append(threes, cand{uint32(b[0]) | uint32(b[1])<<8 | uint32(b[2])<<16 | fold4&three, d, 0})
+	}
+	t.long, t.short = newBucketed(cands), newBucketed(threes)
+
+	// One bit in 32 set keeps false alarms few; 2^18 bits are 32 KiB, a first-level cache.
+	keys := len(cands) + 128*len(threes)
+	fbits := min(max(log2ceil(keys*32), 9), max(18, log2ceil(keys*8)), 24)
+	t.shift = uint8(32 - fbits)
 	t.filter = make([]uint64, 1<<fbits/64)
-	t.start = make([]uint32, 1<<bbits+1)
-	slices.SortStableFunc(t.cands, func(a, b cand) int {
-		ha, hb := hash4(a.key), hash4(b.key)
-		switch {
-		case ha < hb:
-			return -1
-		case ha > hb:
-			return 1
+	set := func(key uint32) {
+		h := hash4(key) >> t.shift
+		t.filter[h>>6] |= 1 << (h & 63)
+	}
+	for _, c := range cands {
+		set(c.key)
+	}
+	for _, c := range threes {
+		for x := range uint32(256) {
+			set(c.key | (x|0x20)<<fourth)
 		}
-		return 0
-	})
-	for _, c := range t.cands {
-		h := hash4(c.key)
-		t.filter[h>>t.shift>>6] |= 1 << (h >> t.shift & 63)
-		t.start[h>>t.bshift+1]++
+	}
+}
+
+func newBucketed(cands []cand) (t bucketed) {
+	if len(cands) == 0 {
+		return t
+	}
+	slices.SortStableFunc(cands, func(a, b cand) int { return cmp.Compare(hash4(a.key), hash4(b.key)) })
+	bits := max(log2ceil(len(cands)), 1)
+	t.cands = cands
+	t.shift = uint8(32 - bits)
+	t.start = make([]uint32, 1<<bits+1)
+	for _, c := range cands {
+		t.start[hash4(c.key)>>t.shift+1]++
 	}
 	for i := 1; i < len(t.start); i++ {
 		t.start[i] += t.start[i-1]
 	}
+	return t
 }
 
 // dull is the handicap of four bytes that say little whatever the traffic: few distinct bytes.
@@ -174,12 +206,24 @@ func (t *gramTable) scan(m *Matcher, data []byte, s *Scratch) {
 			t.check(m, k, data, i, s)
 		}
 	}
+	if i+3 == len(data) && len(t.short.cands) > 0 {
+		t.short.check(m, uint32(data[i])|uint32(data[i+1])<<8|uint32(data[i+2])<<16|fold4&three, data, i, s)
+	}
 }
 
 func (t *gramTable) check(m *Matcher, key uint32, data []byte, i int, s *Scratch) {
-	b := hash4(key) >> (t.bshift & 31)
+	if len(t.long.cands) > 0 {
+		t.long.check(m, key, data, i, s)
+	}
+	if len(t.short.cands) > 0 {
+		t.short.check(m, key&three, data, i, s)
+	}
+}
+
+func (t *bucketed) check(m *Matcher, key uint32, data []byte, i int, s *Scratch) {
+	b := hash4(key) >> (t.shift & 31)
 	for _, c := range t.cands[t.start[b]:t.start[b+1]] {
-		if c.key == key {
+		if c.key == key && !s.has(c.pat) {
 			m.try(c.pat, data, i-int(c.off), s)
 		}
 	}

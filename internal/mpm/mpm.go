@@ -52,7 +52,7 @@ type Matcher struct {
 	ids   []uint32 // indexes given to Build, grouped by distinct pattern
 	empty []uint32 // distinct patterns without bytes
 	one   []single
-	short shortTable
+	pairs []*pairTable
 	gram  gramTable
 	pre   trie
 	suf   trie
@@ -82,6 +82,7 @@ type Scratch struct {
 	seen  []uint64 // one bit a distinct pattern, all zero between scans
 	found []uint32
 	out   []uint32
+	ticks [256]uint8 // all zero between scans
 }
 
 // Len returns the number of patterns given to [Build].
@@ -130,7 +131,7 @@ func Build(ps []Pattern) *Matcher {
 	}
 	m.pats, m.blob = slices.Clip(m.pats), slices.Clip(m.blob)
 
-	var short, gram, pre, suf []uint32
+	var two, short, gram, pre, suf []uint32
 	for d := range m.pats {
 		p := &m.pats[d]
 		id := uint32(d)
@@ -143,14 +144,16 @@ func Build(ps []Pattern) *Matcher {
 			suf = append(suf, id)
 		case p.n == 1:
 			m.one = append(m.one, single{m.blob[p.off], p.nocase, id})
-		case p.n < gramLen:
+		case p.n == 2:
+			two = append(two, id)
+		case p.n == 3:
 			short = append(short, id)
 		default:
 			gram = append(gram, id)
 		}
 	}
-	m.short.build(m, short)
-	m.gram.build(m, gram)
+	m.pairs = newPairTables(m, two)
+	m.gram.build(m, gram, short)
 	m.pre.build(m, pre, false)
 	m.suf.build(m, suf, true)
 	return m
@@ -178,8 +181,8 @@ func (m *Matcher) Scan(data []byte, s *Scratch) []uint32 {
 		if len(m.one) > 0 {
 			m.scanOne(data, s)
 		}
-		if m.short.filter != nil {
-			m.short.scan(m, data, s)
+		for _, t := range m.pairs {
+			t.scan(data, s)
 		}
 		if m.gram.filter != nil {
 			m.gram.scan(m, data, s)

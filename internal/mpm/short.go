@@ -3,63 +3,91 @@ package mpm
 import (
 	"bytes"
 	"encoding/binary"
-	"slices"
 )
 
-// shortTable holds the patterns of two and three bytes that may lie anywhere.
-// There are few of them, and most sets have none.
-type shortTable struct {
-	filter []uint64 // 65,536 bits, one a pair of bytes
-	cands  []cand
+// pairTable finds patterns of two bytes that may lie anywhere. Such patterns occur
+// all the time, so the scan does not branch on them: it ticks off what it sees and
+// looks at the ticks afterwards.
+type pairTable struct {
+	class [256]uint8   // 0: in no pattern; keeps the used part of id small
+	id    [65536]uint8 // of a pair of classes, first one high; 0: no pattern
+	pats  [256][]uint32
+	n     int // ids are below
 }
 
-func (t *shortTable) build(m *Matcher, pats []uint32) {
-	if len(pats) == 0 {
-		return
-	}
-	t.filter = make([]uint64, 1<<16/64)
-	freq := map[uint16]int{}
-	for i := 0; i+2 <= len(common); i++ {
-		freq[binary.LittleEndian.Uint16([]byte(common[i:i+2]))|fold2]++
+// newPairTables needs more than one table only for more than 255 different pairs.
+func newPairTables(m *Matcher, pats []uint32) (ts []*pairTable) {
+	var t *pairTable
+	ids, classes := 0, 0
+	add := func(a, b byte, d uint32) {
+		need := 0
+		for _, c := range [2]byte{a, b} {
+			if t != nil && t.class[c] == 0 {
+				need++
+			}
+		}
+		if t == nil || ids == 255 || classes+need > 255 {
+			t = new(pairTable)
+			ts = append(ts, t)
+			ids, classes = 0, 0
+		}
+		for _, c := range [2]byte{a, b} {
+			if t.class[c] == 0 {
+				classes++
+				t.class[c] = uint8(classes)
+			}
+		}
+		id := &t.id[int(t.class[a])<<8|int(t.class[b])]
+		if *id == 0 {
+			ids++
+			*id = uint8(ids)
+			t.n = ids + 1
+		}
+		t.pats[*id] = append(t.pats[*id], d)
 	}
 	for _, d := range pats {
 		b := m.bytes(d)
-		c := cand{uint32(binary.LittleEndian.Uint16(b) | fold2), d, 0}
-		if len(b) == 3 {
-			if k := binary.LittleEndian.Uint16(b[1:]) | fold2; freq[k] < freq[uint16(c.key)] {
-				c.key, c.off = uint32(k), 1
+		both := func(c byte) []byte {
+			if m.pats[d].nocase && c-'a' < 26 {
+				return []byte{c, c - 0x20}
+			}
+			return []byte{c}
+		}
+		for _, x := range both(b[0]) {
+			for _, y := range both(b[1]) {
+				add(x, y, d)
 			}
 		}
-		t.cands = append(t.cands, c)
-		t.filter[c.key>>6] |= 1 << (c.key & 63)
 	}
-	slices.SortStableFunc(t.cands, func(a, b cand) int { return int(a.key) - int(b.key) })
+	return ts
 }
 
-func (t *shortTable) scan(m *Matcher, data []byte, s *Scratch) {
-	filter := t.filter
-	if len(filter) != 1<<16/64 {
+func (t *pairTable) scan(data []byte, s *Scratch) {
+	if len(data) == 0 {
 		return
 	}
-	for i := 0; i+2 <= len(data); i++ {
-		k := binary.LittleEndian.Uint16(data[i:]) | fold2
-		if filter[k>>6]>>(k&63)&1 != 0 {
-			t.check(m, uint32(k), data, i, s)
-		}
+	ticks := &s.ticks
+	last := uint16(t.class[data[0]]) << 8
+	for _, b := range data[1:] {
+		c := uint16(t.class[b])
+		ticks[t.id[last|c]] = 1
+		last = c << 8
 	}
-}
-
-func (t *shortTable) check(m *Matcher, key uint32, data []byte, i int, s *Scratch) {
-	lo, hi := 0, len(t.cands)
-	for lo < hi {
-		if mid := (lo + hi) / 2; t.cands[mid].key < key {
-			lo = mid + 1
-		} else {
-			hi = mid
+	ticks[0] = 0
+	for i := 0; i < t.n; i += 8 {
+		if binary.LittleEndian.Uint64(ticks[i:]) == 0 {
+			continue
 		}
-	}
-	for ; lo < len(t.cands) && t.cands[lo].key == key; lo++ {
-		m.try(t.cands[lo].pat, data, i-int(t.cands[lo].off), s)
+		for k := i; k < i+8; k++ {
+			if ticks[k] != 0 {
+				ticks[k] = 0
+				for _, d := range t.pats[k] {
+					if !s.has(d) {
+						s.add(d)
+					}
+				}
+			}
+		}
 	}
 }
 
