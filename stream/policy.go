@@ -62,15 +62,15 @@ func (p Policy) replaces(a, b, c, d uint64) bool {
 		return a < c || a == c && b > d
 	case OldLinux: // begins before, or begins together and reaches the end
 		return a < c || a == c && b >= d
-	case BSD, HPUX10, IRIX, Windows, Windows2k3, MacOS: // begins before
+	case BSD, BSDRight, HPUX10, IRIX, Windows, Windows2k3, MacOS: // begins before
 		return a < c
-	case Solaris, HPUX11: // covers, or begins later and goes beyond
+	case Solaris, OldSolaris, HPUX11: // covers, or begins later and goes beyond
 		if a <= c {
 			return b >= d
 		}
 		return b > d
 	}
-	return false // First, Vista, BSDRight, OldSolaris
+	return false // First, Vista
 }
 
 // Exception is what happens to traffic that the engine cannot follow. The zero
