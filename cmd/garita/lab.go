@@ -55,6 +55,7 @@ const labExample = `  garita lab
 
 type labOptions struct {
 	files, texts []string
+	skipBad      bool
 	json         bool
 	command      []string
 }
@@ -80,6 +81,7 @@ func labCommand() *cobra.Command {
 	f := cmd.Flags()
 	f.StringArrayVarP(&o.files, "rules", "S", nil, "rule `file` to use instead of the sample policy (repeatable)")
 	f.StringArrayVar(&o.texts, "rule", nil, "`rule` to use instead of the sample policy (repeatable)")
+	f.BoolVar(&o.skipBad, "skip-bad", false, "go on without the rules that have errors")
 	f.BoolVar(&o.json, "json", false, "print one JSON object for each exchange")
 	return cmd
 }
@@ -145,11 +147,12 @@ func (o *labOptions) check(errOut io.Writer) error {
 	if err != nil {
 		return exitError{2, err}
 	}
-	for _, p := range loaded.Problems {
-		fmt.Fprintln(errOut, p)
-	}
-	if loaded.Malformed() || loaded.Refused() && (loaded.Kept == 0 || o.sample()) {
-		return exitWith(1)
+	printProblems(errOut, loaded, 20)
+	// A keyword that is not supported may be left out of a big file of rules;
+	// a rule from the command line is what this is about.
+	bad := loaded.Malformed() || loaded.Refused() && (len(o.texts) > 0 || o.sample())
+	if bad && !o.skipBad {
+		return no(errors.New("nothing was started; mend these rules, or go on without them with --skip-bad"))
 	}
 	if len(o.command) > 0 {
 		if _, err := exec.LookPath(o.command[0]); err != nil {

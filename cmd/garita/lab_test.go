@@ -102,7 +102,7 @@ func TestLabTable(t *testing.T) {
 	}
 }
 
-func TestLabRefusesBadRules(t *testing.T) {
+func TestLabAndBadRules(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "my.rules")
 	if err := os.WriteFile(file, []byte("# fine\nalert tcp any any -> any any (sid:1;)\ndrop tcp any -> any 80 (sid:2;)\n"), 0o600); err != nil {
 		t.Fatal(err)
@@ -114,6 +114,9 @@ func TestLabRefusesBadRules(t *testing.T) {
 	}{
 		{[]string{"lab", "--rules", file}, 1, file + ":3:"},
 		{[]string{"lab", "--rule", `drop tcp any any -> any 80 (content:"evil"; sid:1;`}, 1, "--rule:1:"},
+		{[]string{"lab", "--rule", `drop tcp any any -> any 80 (no.such.keyword; sid:1;)`, "--", "true"}, 1, "no.such.keyword"},
+		{[]string{"lab", "--skip-bad", "--rule", `drop tcp any any -> any 80 (no.such.keyword; sid:1;)`, "--", "true"}, 0, "no.such.keyword"},
+		{[]string{"lab", "--skip-bad", "--rules", file, "--", "true"}, 0, file + ":3:"},
 		{[]string{"lab", "--rules", file + ".not"}, 2, "my.rules.not"},
 		{[]string{"lab", "--rules", "/dev/null"}, 2, "regular"},
 		{[]string{"lab", "curl"}, 2, "--"},
