@@ -74,6 +74,7 @@ func (c *cursor) u32(v []byte) uint32 {
 // else. A payload cut by a short read gives a packet with packet.Truncated.
 func parsePacket(p *packet.Packet, msg []byte, now int64) bool {
 	if len(msg) < headerLen {
+		*p = packet.Packet{}
 		return false
 	}
 	*p = packet.Packet{Time: now, Queue: be.Uint16(msg[18:])}

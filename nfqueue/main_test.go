@@ -111,7 +111,7 @@ func divert(t testing.TB, rules ...rule) {
 		}
 		tab := c.AddTable(&nftables.Table{Family: nftables.TableFamilyINet, Name: "t"})
 		for i, r := range rules {
-			prio := nftables.ChainPriority(-161 - int32(i)*2)
+			prio := nftables.ChainPriority(-161 + int32(i)*2) // in the order given
 			chain := c.AddChain(&nftables.Chain{
 				Name: fmt.Sprint("c", i), Table: tab, Type: nftables.ChainTypeFilter,
 				Hooknum: r.hook, Priority: &prio,
@@ -211,6 +211,18 @@ func listenUDP(t testing.TB, ip string) *net.UDPConn {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { c.Close() })
+	raw, err := c.SyscallConn()
+	if err != nil {
+		t.Fatal(err)
+	}
+	raw.Control(func(fd uintptr) { // a slow machine reads late
+		if unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_RCVBUFFORCE, 4<<20) != nil {
+			err = unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_RCVBUF, 4<<20)
+		}
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
 	return c
 }
 
