@@ -91,3 +91,20 @@ func judgeFiles(t *testing.T, proto Proto) {
 
 func TestJudgeFilesSMTP(t *testing.T)    { judgeFiles(t, SMTP) }
 func TestJudgeFilesFTPData(t *testing.T) { judgeFiles(t, FTPData) }
+
+func TestJudgeQUIC(t *testing.T) {
+	judgeRecords(t, QUIC, "quic", func(tx Tx) []string {
+		m := tx.(*QUICTx)
+		s, _ := m.JA3()
+		return []string{fmt.Sprintf("%s sni=%s ua=%s cyu=%s ja3=%s", m.VersionName(), m.SNI, m.UserAgent, m.CYU, s)}
+	}, func(r eveRecord) []string {
+		cyu := ""
+		if q, ok := r["quic"].(map[string]any); ok {
+			if l, ok := q["cyu"].([]any); ok && len(l) > 0 {
+				cyu = eveRecord(l[0].(map[string]any)).str("string")
+			}
+		}
+		return []string{fmt.Sprintf("%s sni=%s ua=%s cyu=%s ja3=%s", r.str("quic", "version"), r.str("quic", "sni"), r.str("quic", "ua"), cyu,
+			r.str("quic", "ja3", "string")+r.str("quic", "ja3s", "string"))}
+	})
+}

@@ -12,6 +12,8 @@ func newParser(p Proto) parser {
 		return newFTP()
 	case FTPData:
 		return newFTPData()
+	case QUIC:
+		return newQUIC()
 	case SMTP:
 		return newSMTP()
 	case SSH:

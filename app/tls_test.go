@@ -1,0 +1,226 @@
+package app
+
+import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/sha1"
+	"crypto/tls"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"fmt"
+	"io"
+	"math/big"
+	"net"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+)
+
+// recorder keeps what both ends of a pipe say, in order.
+type recorder struct {
+	mu  sync.Mutex
+	say []piece
+}
+
+type recordedConn struct {
+	net.Conn
+	r *recorder
+	d Dir
+}
+
+func (c recordedConn) Write(b []byte) (int, error) {
+	c.r.mu.Lock()
+	if n := len(c.r.say); n > 0 && c.r.say[n-1].dir == c.d {
+		c.r.say[n-1].data = append(c.r.say[n-1].data, b...)
+	} else {
+		c.r.say = append(c.r.say, piece{c.d, append([]byte(nil), b...)})
+	}
+	c.r.mu.Unlock()
+	return c.Conn.Write(b)
+}
+
+func testCertificate(t testing.TB) (tls.Certificate, *x509.Certificate) {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	tpl := &x509.Certificate{
+		SerialNumber: big.NewInt(0x8badf00d),
+		Subject: pkix.Name{Country: []string{"ES"}, Organization: []string{"Garita, Ltd"}, CommonName: "www.example.org",
+			ExtraNames: []pkix.AttributeTypeAndValue{{Type: []int{1, 2, 840, 113549, 1, 9, 1}, Value: "a@example.org"}, {Type: []int{1, 2, 3, 4}, Value: "odd"}}},
+		NotBefore: time.Date(2024, 2, 3, 4, 5, 6, 0, time.UTC),
+		NotAfter:  time.Date(2051, 2, 3, 4, 5, 6, 0, time.UTC),
+		DNSNames:  []string{"www.example.org", "example.org"},
+	}
+	der, err := x509.CreateCertificate(rand.Reader, tpl, tpl, &key.PublicKey, key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := x509.ParseCertificate(der)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return tls.Certificate{Certificate: [][]byte{der, der}, PrivateKey: key}, c
+}
+
+// recordTLS makes a real handshake and some data of the given version.
+func recordTLS(t testing.TB, version uint16) ([]piece, *x509.Certificate) {
+	t.Helper()
+	cert, leaf := testCertificate(t)
+	a, b := net.Pipe()
+	r := &recorder{}
+	cl := tls.Client(recordedConn{a, r, ToServer}, &tls.Config{ServerName: "www.example.org", InsecureSkipVerify: true,
+		MinVersion: version, MaxVersion: version, NextProtos: []string{"h2", "http/1.1"}})
+	sv := tls.Server(recordedConn{b, r, ToClient}, &tls.Config{Certificates: []tls.Certificate{cert}, MinVersion: version, MaxVersion: version, NextProtos: []string{"h2"}})
+	done := make(chan error, 1)
+	go func() {
+		buf := make([]byte, 64)
+		n, err := sv.Read(buf)
+		if err == nil {
+			_, err = sv.Write(buf[:n])
+		}
+		done <- err
+	}()
+	if _, err := cl.Write([]byte("secret")); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := io.ReadFull(cl, make([]byte, 6)); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-done; err != nil {
+		t.Fatal(err)
+	}
+	return r.say, leaf
+}
+
+func TestTLS12(t *testing.T) {
+	say, leaf := recordTLS(t, tls.VersionTLS12)
+	c := talk(TLS, say, false, whole)
+	sum := sha1.Sum(leaf.Raw)
+	fp := strings.ReplaceAll(fmt.Sprintf("% x", sum[:]), " ", ":")
+	for _, x := range []struct {
+		f    Field
+		d    Dir
+		i    int
+		want string
+	}{
+		{TLSSNI, ToServer, 0, "www.example.org"},
+		{TLSALPN, ToServer, 1, "http/1.1"},
+		{TLSALPN, ToClient, 0, "h2"},
+		{TLSCertSubject, ToClient, 0, "C=ES, O=Garita, Ltd, CN=www.example.org, Email=a@example.org, OID(1.2.3.4)=odd"},
+		{TLSCertIssuer, ToClient, 0, "C=ES, O=Garita, Ltd, CN=www.example.org, Email=a@example.org, OID(1.2.3.4)=odd"},
+		{TLSCertSerial, ToClient, 0, "00:8B:AD:F0:0D"},
+		{TLSCertFingerprint, ToClient, 0, fp},
+		{TLSCerts, ToClient, 1, string(leaf.Raw)},
+		{TLSCerts, ToClient, 2, "<absent>"},
+		{TLSCerts, ToServer, 0, "<absent>"},
+		{TLSSubjectAltName, ToClient, 1, "example.org"},
+	} {
+		if got := field(t, c, 0, x.f, x.d, x.i); got != x.want {
+			t.Errorf("%v %v[%d] = %q, want %q", x.f, x.d, x.i, got, x.want)
+		}
+	}
+	tx := c.Transactions()[0].(*TLSTx)
+	if v := tx.Version(ToClient); v != VersionTLS12 {
+		t.Errorf("version %#x", v)
+	}
+	if l := tx.Leaf[ToClient]; !l.NotBefore.Equal(leaf.NotBefore) || !l.NotAfter.Equal(leaf.NotAfter) {
+		t.Errorf("validity %v to %v, want %v to %v", l.NotBefore, l.NotAfter, leaf.NotBefore, leaf.NotAfter)
+	}
+	if !c.Encrypted() || !c.Done() || !tx.Complete() {
+		t.Error("an encrypted connection does not say so")
+	}
+	checkLaws(t, TLS, say)
+}
+
+func TestTLS13(t *testing.T) {
+	say, _ := recordTLS(t, tls.VersionTLS13)
+	c := talk(TLS, say, false, whole)
+	tx := c.Transactions()[0].(*TLSTx)
+	if v := tx.Version(ToClient); v != VersionTLS13 {
+		t.Errorf("version %#x", v)
+	}
+	if string(tx.Client.SNI) != "www.example.org" || !c.Encrypted() || len(tx.Events) != 0 {
+		t.Errorf("%s", dumpConn(c))
+	}
+	checkLaws(t, TLS, say)
+}
+
+// A hello in records of one byte each is the same hello.
+func TestTLSRecordsOfOneByte(t *testing.T) {
+	say, _ := recordTLS(t, tls.VersionTLS12)
+	var cut []piece
+	for _, s := range say[:2] {
+		var out []byte
+		for b := s.data; len(b) > 0; {
+			n := 5 + int(b[3])<<8 + int(b[4])
+			for _, x := range b[5:n] {
+				out = append(out, b[0], b[1], b[2], 0, 1, x)
+			}
+			b = b[n:]
+		}
+		cut = append(cut, piece{s.dir, out})
+	}
+	want := dumpConn(talk(TLS, say[:2], false, whole))
+	if got := dumpConn(talk(TLS, cut, false, whole)); got != want {
+		t.Errorf("one byte a record:\n%s\nwhole:\n%s", clip(got), clip(want))
+	}
+}
+
+func TestSSLv2Hello(t *testing.T) {
+	say := []piece{ts("\x80\x1f\x01\x03\x01\x00\x06\x00\x00\x00\x10\x00\x00\x05\x07\x00\xc00123456789abcdef")}
+	c := talk(Unknown, say, false, whole)
+	if c.Proto() != TLS || !c.Transactions()[0].(*TLSTx).Client.SSLv2 {
+		t.Errorf("%s", dumpConn(c))
+	}
+	checkLaws(t, TLS, say)
+}
+
+// Published JA3 and JA4: github.com/salesforce/ja3 and github.com/FoxIO-LLC/ja4.
+func TestJA(t *testing.T) {
+	h := &TLSHello{Seen: true, Version: 769, Ciphers: []uint16{47, 53, 5, 10, 49161, 49162, 49171, 49172, 50, 56, 19, 4},
+		Extensions: []uint16{0, 10, 11}, Groups: []uint16{23, 24, 25}, Points: []byte{0}}
+	s := appendJA3(nil, h)
+	if want := "769,47-53-5-10-49161-49162-49171-49172-50-56-19-4,0-10-11,23-24-25,0"; string(s) != want {
+		t.Errorf("JA3 %s, want %s", s, want)
+	}
+	if got := string(md5Hex(s)); got != "ada70206e40642a3e4461f35503241d5" {
+		t.Errorf("JA3 hash %s", got)
+	}
+	h = &TLSHello{Seen: true, Version: 0x0303, Versions: []uint16{0x3a3a, 0x0304, 0x0303},
+		Ciphers:    []uint16{0x1a1a, 0x1301, 0x1302, 0x1303, 0xc02b, 0xc02f, 0xc02c, 0xc030, 0xcca9, 0xcca8, 0xc013, 0xc014, 0x009c, 0x009d, 0x002f, 0x0035},
+		Extensions: []uint16{0x2a2a, 0x001b, 0x0000, 0x0033, 0x0010, 0x4469, 0x0017, 0x002d, 0x000d, 0x0005, 0x0023, 0x0012, 0x002b, 0xff01, 0x000b, 0x000a, 0x0015},
+		SigAlgs:    []uint16{0x0403, 0x0804, 0x0401, 0x0503, 0x0805, 0x0501, 0x0806, 0x0601}, ALPN: [][]byte{[]byte("h2")}}
+	if got := string(ja4(h, false)); got != "t13d1516h2_8daaf6152771_e5627efa2ab1" {
+		t.Errorf("JA4 %s", got)
+	}
+}
+
+func FuzzTLS(f *testing.F) {
+	a, _ := recordTLS(f, tls.VersionTLS12)
+	b, _ := recordTLS(f, tls.VersionTLS13)
+	fuzzStream(f, TLS, a[:2], b[:2], []piece{ts("\x80\x1f\x01\x03\x01\x00\x06\x00\x00\x00\x10\x00\x00\x05\x07\x00\xc00123456789abcdef")})
+}
+
+func FuzzCertificate(f *testing.F) {
+	_, c := testCertificate(f)
+	f.Add(c.Raw)
+	f.Fuzz(func(t *testing.T, b []byte) {
+		var c Certificate
+		c.Decode(b)
+		_, _ = c.SerialText(), c.Fingerprint()
+	})
+}
+
+func TestCertificatePrefixes(t *testing.T) {
+	_, leaf := testCertificate(t)
+	for n := range leaf.Raw {
+		var c Certificate
+		if c.Decode(leaf.Raw[:n]) == "" {
+			t.Fatalf("%d of %d bytes are a whole certificate", n, len(leaf.Raw))
+		}
+	}
+}
