@@ -99,7 +99,7 @@ func (o *labOptions) rules() garita.Rules {
 }
 
 func (o *labOptions) run(ctx context.Context, out, errOut io.Writer) error {
-	if !lab.Inside() {
+	if !lab.Second() {
 		if err := o.check(errOut); err != nil {
 			return err
 		}

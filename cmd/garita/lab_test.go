@@ -4,11 +4,11 @@ import (
 	"bufio"
 	"bytes"
 	"encoding/json"
-	"flag"
 	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -18,18 +18,10 @@ import (
 	"github.com/garita/garita/internal/lab"
 )
 
-// TestRunAsGarita is no test: the lab starts its own program again, and here
-// that program is the test binary.
-func TestRunAsGarita(t *testing.T) {
-	if os.Getenv("GARITA_TEST_RUN") == "" {
-		return
-	}
-	os.Exit(run(flag.Args(), os.Stdin, os.Stdout, os.Stderr))
-}
-
+// garitaProgram is garita as it runs on a host, which is not in a lab already.
 func garitaProgram(args ...string) *exec.Cmd {
-	cmd := exec.Command("/proc/self/exe", append([]string{"-test.run=^TestRunAsGarita$", "--"}, args...)...)
-	cmd.Env = append(os.Environ(), "GARITA_TEST_RUN=1")
+	cmd := command(args...)
+	cmd.Env = slices.DeleteFunc(cmd.Env, func(s string) bool { return strings.HasPrefix(s, "GARITA_LAB_INSIDE=") })
 	return cmd
 }
 
@@ -191,6 +183,18 @@ func TestLabCommandMeetsRules(t *testing.T) {
 		if status != c.status || !strings.Contains(out, c.out) || !strings.Contains(errOut, c.errOut) {
 			t.Errorf("%s: status %d, %q, %q", c.url, status, out, errOut)
 		}
+	}
+}
+
+// A lab can be made in a lab.
+func TestLabInLab(t *testing.T) {
+	cmd := command("lab", "--rule", "drop udp any any -> any 7 (sid:1;)", "--", "true")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Errorf("%v: %s", err, out)
+	}
+	cmd = command("lab", "--rule", "drop", "--", "true")
+	if status, err := lab.ExitStatus(cmd.Run()); status != 1 || err != nil {
+		t.Errorf("a bad rule inside: status %d, %v", status, err)
 	}
 }
 
