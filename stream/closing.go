@@ -89,11 +89,12 @@ func (t *Tracker) data(s *TCP, g *segment, x, y *half) bool {
 		t.seen = true
 		return true
 	}
+	if !t.cfg.Inline && x.nextSeq.LessEq(end) && (g.n != 1 || g.seq != x.nextSeq || x.window != 0) {
+		nextTo(s, x, end) // out of the window or not: so Suricata
+	}
 	zwp := g.n == 1 && g.seq == x.nextSeq && x.window == 0
 	inWindow := zwp || end.LessEq(x.nextWin) || s.flags&(midstream|async) != 0
 	if !inWindow {
-		// next_seq moves all the same in Suricata; what is out of the window
-		// must not move anything here, its receiver does not take it.
 		t.event(EstPacketOutOfWindow)
 		return !t.cfg.Inline || g.n == 0
 	}
@@ -511,7 +512,7 @@ func (t *Tracker) ackOK(s *TCP, g *segment, y *half) bool {
 			return true
 		}
 		// A refused SYN: no window is known yet.
-		if s.state == SynSent && (g.dir == ToServer || g.has(rstFlag) && g.ack == y.isn+1) {
+		if s.state == SynSent && g.dir == ToClient && g.has(rstFlag) && g.ack == y.isn+1 {
 			return true
 		}
 	case y.window == 0 || !g.ack.Less(y.lastAck.Add(-int(y.window))):

@@ -38,6 +38,8 @@ const (
 	noReassembly
 	depthReached
 	finSeen
+	gapSeen  // bytes were skipped as missing
+	gapTold  // the gap at edge has been told as an event
 	finished // everything is to be given away, acknowledged or not
 	noApp
 	noRaw
@@ -85,7 +87,7 @@ func (h *half) offset(seq Seq) int64 {
 // acked is how far the receiver has acknowledged.
 func (h *half) acked() uint64 {
 	if o := h.offset(h.lastAck); o > 0 {
-		if h.flags&finSeen != 0 && uint64(o) > h.fin {
+		if h.flags&finSeen != 0 && uint64(o) == h.fin+1 {
 			return h.fin
 		}
 		return uint64(o)
@@ -101,29 +103,23 @@ func (h *half) avail(t *Tracker) uint64 {
 	return min(h.edge, h.acked())
 }
 
-// gap says whether bytes at edge are missing for good: their receiver has
-// acknowledged them, or nothing more will come.
+// gap is how many bytes at edge are missing for good: those behind the hole
+// were acknowledged, so their receiver has them all, or nothing more will come.
+// An acknowledgement alone makes no gap: the bytes may have taken another way
+// here, and come.
 func (h *half) gap(t *Tracker, d Dir) uint64 {
-	if h.flags&noReassembly != 0 {
+	if h.track == nil || len(h.track.nodes) == 0 || h.flags&noReassembly != 0 {
 		return 0
 	}
-	to := h.acked()
-	if t.cfg.Inline {
-		to = t.safe[d] // an acknowledgement counts once it went on
+	acked := t.safe[d] // inline, an acknowledgement counts once it went on
+	if !t.cfg.Inline {
+		acked = h.acked()
 	}
-	if h.track != nil && len(h.track.nodes) != 0 {
-		first := h.track.nodes[0].off
-		if first < to || h.flags&finished != 0 {
-			to = first
-		}
-	}
-	if h.edge >= t.depth {
+	first := h.track.nodes[0].off
+	if first <= h.edge || first >= acked && h.flags&finished == 0 {
 		return 0
 	}
-	if to = min(to, t.depth); to > h.edge {
-		return to - h.edge
-	}
-	return 0
+	return first - h.edge
 }
 
 func (h *half) appReady(t *Tracker, d Dir) bool {
@@ -185,6 +181,7 @@ func (t *Tracker) rawPending(h *half) bool {
 // skip moves all of h to offset off, over bytes that are missing.
 func (t *Tracker) skip(h *half, off uint64) {
 	h.data = h.data[:0]
+	h.flags = h.flags&^gapTold | gapSeen
 	h.start, h.edge, h.app, h.raw = off, off, off, off
 	t.drain(h)
 	if t.cfg.Inline {
@@ -307,7 +304,9 @@ func (t *Tracker) insert(s *TCP, h *half, g *segment) {
 	}
 	end := off + uint64(len(data))
 	if end <= h.start {
-		t.event(ReassemblySegmentBeforeBaseSeq)
+		if h.flags&gapSeen == 0 {
+			t.event(ReassemblySegmentBeforeBaseSeq)
+		}
 		t.res.Retransmission = true
 		return
 	}

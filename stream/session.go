@@ -193,7 +193,7 @@ func (t *Tracker) unchanged(s *TCP, g *segment, x, y *half) bool {
 	}
 	if g.n > 0 {
 		end := g.end()
-		if x.flags&noReassembly == 0 && x.offset(end) <= int64(x.start) && x.isn != 0 {
+		if x.flags&(noReassembly|gapSeen) == 0 && x.offset(end) <= int64(x.start) {
 			t.event(PktSpuriousRetransmission)
 			t.res.Retransmission = true
 			t.seen = true

@@ -325,6 +325,10 @@ func (t *Tracker) Update(s *TCP, p *packet.Packet, dir Dir) *Result {
 	}
 	for d := range s.half {
 		h := &s.half[d]
+		if h.flags&gapTold == 0 && Dir(d) != dir && h.gap(t, Dir(d)) != 0 {
+			h.flags |= gapTold
+			t.event(ReassemblySeqGap)
+		}
 		r.Ready[d] = h.appReady(t, Dir(d))
 		r.End[d] = h.ended(t) || s.state == Closed
 		r.Depth[d] = h.flags&depthReached != 0
