@@ -64,6 +64,9 @@ func (m *matcher) read(o *byteOp) (v uint64, at int, ok bool) {
 	}
 	b := m.buf[off : off+n]
 	if o.text {
+		if n == 0 {
+			b = m.buf[off:] // as far as the digits go
+		}
 		var used int
 		if v, used, ok = parseDigits(b, o.base); !ok {
 			return 0, 0, false

@@ -1,6 +1,7 @@
 package detect
 
 import (
+	"bytes"
 	"fmt"
 	"strconv"
 	"strings"
@@ -476,6 +477,9 @@ func (b *builder) finish() ([]sig, error) {
 	if hasTx {
 		s.flags |= sigTx
 	}
+	for _, l := range b.lists {
+		foldCase(l)
+	}
 	if err := b.payloadKind(); err != nil {
 		return nil, err
 	}
@@ -499,6 +503,23 @@ func (b *builder) finish() ([]sig, error) {
 	t.src, t.dst = s.dst, s.src
 	t.sport, t.dport = s.dport, s.sport
 	return []sig{*s, t}, nil
+}
+
+// foldCase writes contents in the case that the buffer always has: serial
+// numbers upper, hashes lower.
+func foldCase(l *list) {
+	for i := range l.nodes {
+		n := &l.nodes[i]
+		if n.op != opContent {
+			continue
+		}
+		switch l.def.field {
+		case app.TLSCertSerial:
+			n.pattern = bytes.ToUpper(n.pattern)
+		case app.TLSCertFingerprint, app.JA3Hash, app.JA3SHash, app.SSHHassh, app.SSHHasshServer:
+			n.pattern = bytes.ToLower(n.pattern)
+		}
+	}
 }
 
 // payloadKind decides whether contents of the payload are matched on packets,

@@ -265,8 +265,9 @@ func streamSize(c *cond, in *Input) bool {
 		return false
 	}
 	// "client" is what the client sent.
-	ts := c.num.match(uint64(in.Flow.StreamBytes[app.ToServer]))
-	tc := c.num.match(uint64(in.Flow.StreamBytes[app.ToClient]))
+	// The SYN counts, as in the difference of sequence numbers.
+	ts := c.num.match(uint64(in.Flow.StreamBytes[app.ToServer]) + 1)
+	tc := c.num.match(uint64(in.Flow.StreamBytes[app.ToClient]) + 1)
 	switch c.a {
 	case 0:
 		return tc
