@@ -170,7 +170,6 @@ func TestDrain(t *testing.T) {
 	for range total {
 		client.Write([]byte("x"))
 	}
-	until(t, "packets to wait", func() bool { return q.Stats().Kernel.Waiting == total })
 	if err := q.Drain(); err != nil {
 		t.Fatal(err)
 	}

@@ -23,8 +23,12 @@ func TestOwnedByAnother(t *testing.T) {
 	if !errors.As(err, &e) || !errors.Is(err, unix.EPERM) || e.Queue != 30 || e.Op == "" {
 		t.Fatalf("%#v", err)
 	}
-	if want := fmt.Sprintf("netlink port %d", first.Info().PortID); !strings.Contains(err.Error(), want) {
-		t.Errorf("%q does not name the owner's %s", err, want)
+	want := "another program owns the queue"
+	if kernelKnown(t, first) {
+		want = fmt.Sprintf("netlink port %d", first.Info().PortID)
+	}
+	if !strings.Contains(err.Error(), want) {
+		t.Errorf("%q does not say %q", err, want)
 	}
 	first.Close()
 	again, err := Open(Config{Queue: 30})
@@ -217,7 +221,7 @@ func TestFull(t *testing.T) {
 					}
 				}
 			}
-			if k.Waiting != room || k.QueueDropped != want || k.UserDropped != 0 {
+			if kernelKnown(t, q) && (k.Waiting != room || k.QueueDropped != want || k.UserDropped != 0) {
 				t.Errorf("%+v", k)
 			}
 			p := take(t, q, room)
@@ -226,6 +230,15 @@ func TestFull(t *testing.T) {
 			}
 			if err := q.Verdict(p); err != nil {
 				t.Fatal(err)
+			}
+			if !kernelKnown(t, q) {
+				client.Write([]byte("end")) // to see that nothing else came
+				p := take(t, q, 1)
+				p[0].Verdict = packet.Accept()
+				if p[0].ID != room+1 {
+					t.Errorf("%d packets were queued, want %d", p[0].ID-1, room)
+				}
+				q.Verdict(p)
 			}
 			for i := range room {
 				if got := expect(t, server); got != fmt.Sprint(i) {
@@ -245,10 +258,15 @@ func TestReadBuffer(t *testing.T) {
 		fmt.Fprint(client, i)
 	}
 	k := q.Stats().Kernel
-	if k.Waiting == 0 || k.UserDropped == 0 || k.Waiting+k.UserDropped != sent || k.QueueDropped != 0 {
+	if kernelKnown(t, q) && (k.Waiting == 0 || k.UserDropped == 0 || k.Waiting+k.UserDropped != sent || k.QueueDropped != 0) {
 		t.Fatalf("%+v", k)
 	}
-	p := take(t, q, int(k.Waiting))
+	p := make([]packet.Packet, sent)
+	n, err := q.Receive(p) // the buffer holds fewer than a burst
+	if err != nil || kernelKnown(t, q) && n != int(k.Waiting) {
+		t.Fatal(n, err)
+	}
+	p = p[:n]
 	for i := range p {
 		p[i].Verdict = packet.Accept()
 	}

@@ -7,6 +7,7 @@ import (
 	"net"
 	"os"
 	"os/exec"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -190,6 +191,18 @@ func open(t testing.TB, cfg Config) *Queue {
 		}
 	})
 	return q
+}
+
+// kernelKnown says whether the kernel's counters can be read. The file belongs
+// to root of the initial user namespace: they must be known to it, and may be
+// unknown only in a user namespace.
+func kernelKnown(t testing.TB, q *Queue) bool {
+	t.Helper()
+	known := q.Stats().KernelKnown
+	if m, err := os.ReadFile("/proc/self/uid_map"); !known && err == nil && strings.Join(strings.Fields(string(m)), " ") == "0 0 4294967295" {
+		t.Fatal("the kernel's counters are not known to root")
+	}
+	return known
 }
 
 // until polls a state.

@@ -322,7 +322,7 @@ func TestPartialBursts(t *testing.T) {
 	if err := q.Verdict(p[5:8]); err != nil { // older ones wait: no batch may touch them
 		t.Fatal(err)
 	}
-	if w := q.Stats().Kernel.Waiting; w != 5 {
+	if w := q.Stats().Kernel.Waiting; kernelKnown(t, q) && w != 5 {
 		t.Errorf("%d packets wait, want 5", w)
 	}
 	p[1], p[4] = p[4], p[1] // and not in the kernel's order
@@ -377,7 +377,6 @@ func TestSplit(t *testing.T) {
 	for i := range total {
 		fmt.Fprintf(client, "%d %0*d", i, i*7%1400, 0)
 	}
-	until(t, "packets to wait", func() bool { return q.Stats().Kernel.Waiting == total })
 	p := take(t, q, total)
 	for i := range p {
 		p[i].Verdict = packet.Accept()
