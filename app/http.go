@@ -401,7 +401,7 @@ func (t *HTTPTx) Bytes(f Field, d Dir, i int) ([]byte, bool) {
 			return t.host, t.hostSet
 		case HTTPHostRaw:
 			if t.hostFromURI.present {
-				return m.inLine(t.hostFromURI)
+				return t.host, t.hostSet
 			}
 			return m.header4(hdrHost)
 		case HTTPUserAgent:

@@ -161,37 +161,22 @@ func (p *http1) takeRequestLine(c *Conn, s *httpSide, line []byte) {
 		p.afterRequestLine(c, s)
 		return
 	}
-	// The URI goes to the last space: it may hold spaces itself.
+	// The URI goes to the next space; only if there is none does other white
+	// space end it.
 	start = pos
-	end := len(line)
-	for end > start && isSpace(line[end-1]) {
-		end--
-	}
 	odd = false
-	pos = end - 1
-	for pos > start && line[pos] != ' ' {
+	for pos < len(line) && line[pos] != ' ' {
 		odd = odd || isSpace(line[pos])
-		pos--
+		pos++
 	}
-	if odd && pos == start {
-		pos = end - 1
-		for pos > start && !isSpace(line[pos]) {
-			pos--
-		}
-	} else {
-		odd = false
-		for _, b := range line[start:pos] {
-			if b != ' ' && isSpace(b) {
-				odd = true
-				break
-			}
+	if odd && pos == len(line) {
+		pos = start
+		for pos < len(line) && !isSpace(line[pos]) {
+			pos++
 		}
 	}
 	if odd {
 		t.event("uri_delim_non_compliant")
-	}
-	if pos == start {
-		pos = len(line)
 	}
 	uriEnd := pos
 	for pos < len(line) && isSpace(line[pos]) {

@@ -53,7 +53,7 @@ var httpTalks = map[string][]piece{
 		tc("HTTP/1.1 200 OK\r\nServer: s\r\nContent-Length: 5\r\nSet-Cookie: c\r\n\r\nhello")},
 	"pipeline": {ts("GET /1 HTTP/1.1\r\nHost: a\r\n\r\nPOST /2 HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nabcHEAD /3 HTTP/1.1\r\nHost: a\r\n\r\n"),
 		tc("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nokHTTP/1.1 404 No\r\nTransfer-Encoding: chunked\r\n\r\n" + chunks(3, body) + "HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n")},
-	"odd request": {ts("\r\n\r\n  GET \t /a b\\c/../%2e/d%u002fe%zz//f HTTP/1.1 \r\nhost :X\r\n folded\r\nNo colon\r\nA: 1\r\na: 2\r\n A: 3\r\n: empty\r\n\r\n")},
+	"odd request":  {ts("\r\n\r\n  GET \t /a b\\c/../%2e/d%u002fe%zz//f HTTP/1.1 \r\nhost :X\r\n folded\r\nNo colon\r\nA: 1\r\na: 2\r\n A: 3\r\n: empty\r\n\r\n")},
 	"odd response": {ts("GET / HTTP/1.0\r\n\r\n"), tc("junk\nhttp/1.1 200\nA: b\n c: d\r\nE\r\nF: g\rH: i\n\r\nthe rest until the end")},
 	"short":        {ts("GET /old\r\n"), tc("<html>no status line here</html>\n and more")},
 	"no protocol":  {ts("GET /old\r\nHost: x\r\n\r\n"), tc("HTTP/1.1 200 OK\r\n\r\n" + body)},

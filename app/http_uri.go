@@ -103,9 +103,7 @@ func (t *HTTPTx) takeURI(cfg *HTTPConfig) {
 				t.event("invalid_authority_port")
 			}
 		}
-		t.uri = append(t.uri[:0], raw...)
-		t.uriSet = true
-		return
+		return // there is no path
 	}
 	u := splitURI(raw)
 	if u.hasHost {
@@ -134,19 +132,24 @@ func (t *HTTPTx) takeURI(cfg *HTTPConfig) {
 	from := len(out)
 	out = t.decodePath(out, u.path)
 	if cfg.DoubleDecodePath {
-		out = append(out[:from], uriDecode(out[from:], false)...)
+		out = out[:from+len(uriDecode(out[from:]))]
 	}
+	out = out[:from+len(fromUTF8(out[from:]))]
 	out = out[:from+len(removeDots(out[from:]))]
 	if u.hasQuery {
 		out = append(out, '?')
-		q := u.query
+		from = len(out)
+		out = append(out, u.query...)
+		out = out[:from+len(uriDecode(out[from:]))]
 		if cfg.DoubleDecodeQuery {
-			q = uriDecode(uriDecode(append([]byte(nil), q...), true), true)
+			out = out[:from+len(uriDecode(out[from:]))]
 		}
-		out = append(out, q...)
 	}
 	if u.hasFragment {
-		out = append(append(out, '#'), u.fragment...)
+		out = append(out, '#')
+		from = len(out)
+		out = append(out, u.fragment...)
+		out = out[:from+len(uriDecode(out[from:]))]
 	}
 	t.uri = out
 	t.uriSet = true
@@ -287,32 +290,110 @@ func (t *HTTPTx) decodePath(dst, p []byte) []byte {
 	return dst
 }
 
-// bestFit is the byte that a UTF-16 unit becomes on a system with a one-byte
-// code page (Windows 1252), as far as the characters look alike.
+// bestFit is the byte that a UTF-16 unit becomes on a system with code page
+// Windows 1252 if the character is not in it, by Unicode's table of best fits;
+// those that are in it have no best fit.
 func bestFit(hi, lo int) byte {
-	switch {
-	case hi == 0:
+	switch hi {
+	case 0:
 		return byte(lo)
-	case hi == 0xff && lo >= 1 && lo <= 0x5e:
-		return byte(lo + 0x20) // full-width forms
-	case hi == 0x22 && lo == 0x15, hi == 0x20 && lo == 0x44:
-		return '/'
-	case hi == 0x22 && lo == 0x16:
-		return '\\'
+	case 1:
+		if lo < len(bestFitLatin) {
+			return bestFitLatin[lo]
+		}
+		switch lo {
+		case 0x80:
+			return 'b'
+		case 0x97:
+			return 'I'
+		case 0x9a:
+			return 'l'
+		case 0x9f, 0xa0:
+			return 'O'
+		case 0xa1:
+			return 'o'
+		case 0xab:
+			return 't'
+		case 0xae:
+			return 'T'
+		case 0xaf:
+			return 'U'
+		case 0xb0:
+			return 'u'
+		case 0xb6:
+			return 'z'
+		case 0xc0:
+			return '|'
+		case 0xc3:
+			return '!'
+		}
+		if lo >= 0xcd && lo <= 0xdc {
+			return "AaIiOoUuUuUuUuUu"[lo-0xcd]
+		}
+		if lo >= 0xe4 && lo <= 0xed {
+			return "GgGgKkOoOo"[lo-0xe4]
+		}
+	case 0x20:
+		switch {
+		case lo <= 6:
+			return ' '
+		case lo == 0x10 || lo == 0x11:
+			return '-'
+		case lo == 0x32:
+			return '\''
+		case lo == 0x35:
+			return '`'
+		case lo == 0x44:
+			return '/'
+		case lo >= 0x74 && lo <= 0x78:
+			return byte(lo-0x70) + '0'
+		}
+	case 0x22:
+		switch lo {
+		case 0x12:
+			return '-'
+		case 0x15:
+			return '/'
+		case 0x16:
+			return '\\'
+		case 0x17:
+			return '*'
+		case 0x23:
+			return '|'
+		case 0x36:
+			return ':'
+		case 0x3c:
+			return '~'
+		}
+	case 0x30:
+		if lo == 0 {
+			return ' '
+		}
+	case 0xff:
+		if lo >= 1 && lo <= 0x5e {
+			return byte(lo + 0x20) // full-width forms
+		}
 	}
 	return '?'
 }
 
-// uriDecode undoes percent encoding in place.
-func uriDecode(p []byte, plus bool) []byte {
+// bestFitLatin are the best fits of U+0100 to U+017F.
+const bestFitLatin = "AaAaAaCcCcCcCcDd\xd0dEeEeEeEeEeGgGg" + // 0100
+	"GgGgHhHhIiIiIiIiIi??JjKk?LlLlLl?" + // 0120
+	"?LlNnNnNn???OoOoOo??RrRrRrSsSsSs" + // 0140
+	"??TtTtTtUuUuUuUuUuUuWwYy?ZzZz??" + "?" // 0160
+
+// uriDecode undoes percent encoding in place; what is no encoding stays.
+func uriDecode(p []byte) []byte {
+	if bytes.IndexByte(p, '%') < 0 {
+		return p
+	}
 	w := 0
 	for i := 0; i < len(p); i++ {
 		c := p[i]
 		if c == '%' && i+2 < len(p) && hexVal(p[i+1]) >= 0 && hexVal(p[i+2]) >= 0 {
 			c = byte(hexVal(p[i+1])<<4 | hexVal(p[i+2]))
 			i += 2
-		} else if c == '+' && plus {
-			c = ' '
 		}
 		p[w] = c
 		w++
@@ -320,7 +401,67 @@ func uriDecode(p []byte, plus bool) []byte {
 	return p[:w]
 }
 
-// removeDots removes dot segments in place (RFC 3986, section 5.2.4).
+// fromUTF8 turns UTF-8 into a one-byte code page in place, as a server that
+// looks for the best fit would: overlong forms count, what is invalid or has
+// no likeness becomes a question mark, a sequence that the end cuts off goes.
+func fromUTF8(p []byte) []byte {
+	w := 0
+	for w < len(p) && p[w] < 0x80 {
+		w++
+	}
+	for i := w; i < len(p); {
+		c := p[i]
+		n, cp := 0, rune(0)
+		switch {
+		case c < 0x80:
+			p[w] = c
+			w++
+			i++
+			continue
+		case c >= 0xc0 && c < 0xe0:
+			n, cp = 1, rune(c&0x1f)
+		case c >= 0xe0 && c < 0xf0:
+			n, cp = 2, rune(c&0x0f)
+		case c >= 0xf0 && c < 0xf5:
+			n, cp = 3, rune(c&0x07)
+		default:
+			p[w] = '?'
+			w++
+			i++
+			continue
+		}
+		i++
+		bad := false
+		for k := 0; k < n; k++ {
+			if i == len(p) {
+				return p[:w]
+			}
+			b := p[i]
+			if b&0xc0 != 0x80 || k == 0 && (c == 0xed && b >= 0xa0 || c == 0xf4 && b >= 0x90) {
+				bad = true
+				break
+			}
+			cp = cp<<6 | rune(b&0x3f)
+			i++
+		}
+		switch {
+		case bad:
+			p[w] = '?'
+		case cp < 0x100:
+			p[w] = byte(cp)
+		case cp > 0xffff:
+			p[w] = '?'
+		default:
+			p[w] = bestFit(int(cp>>8), int(cp&0xff))
+		}
+		w++
+	}
+	return p[:w]
+}
+
+// removeDots removes dot segments in place (RFC 3986, section 5.2.4), with the
+// difference that a slash which only a dot segment leaves at the very end goes
+// too: "/a/./" is "/a".
 func removeDots(p []byte) []byte {
 	if bytes.IndexByte(p, '.') < 0 {
 		return p
@@ -328,32 +469,33 @@ func removeDots(p []byte) []byte {
 	w := 0
 	for i := 0; i < len(p); {
 		q := p[i:]
-		switch {
-		case bytes.HasPrefix(q, []byte("../")):
-			i += 3
-		case bytes.HasPrefix(q, []byte("./")):
-			i += 2
-		case bytes.HasPrefix(q, []byte("/./")):
-			i += 2
-		case len(q) == 2 && q[0] == '/' && q[1] == '.':
-			p[i+1] = '/'
-			i++
-		case bytes.HasPrefix(q, []byte("/../")):
-			i += 3
-			w = lastSlash(p[:w])
-		case len(q) == 3 && q[0] == '/' && q[1] == '.' && q[2] == '.':
-			p[i+2] = '/'
-			i += 2
-			w = lastSlash(p[:w])
-		case len(q) == 1 && q[0] == '.', len(q) == 2 && q[0] == '.' && q[1] == '.':
-			i = len(p)
-		default:
-			// One segment, with the slash that begins it.
-			for first := true; i < len(p) && (first || p[i] != '/'); first = false {
-				p[w] = p[i]
-				w++
-				i++
+		dots := 0
+		if q[0] == '/' {
+			dots = 1
+		}
+		n := dots
+		for n < len(q) && q[n] == '.' && n-dots < 3 {
+			n++
+		}
+		k := n - dots // dots of the segment
+		if k >= 1 && k <= 2 && (n == len(q) || q[n] == '/') {
+			if dots == 1 && k == 2 {
+				w = lastSlash(p[:w])
 			}
+			i += n
+			if dots == 0 && i < len(p) {
+				i++ // "../x" and "./x" lose their slash
+			}
+			if dots == 1 && i == len(p)-1 {
+				break
+			}
+			continue
+		}
+		// One segment, with the slash that begins it.
+		for first := true; i < len(p) && (first || p[i] != '/'); first = false {
+			p[w] = p[i]
+			w++
+			i++
 		}
 	}
 	return p[:w]
