@@ -33,7 +33,9 @@ type FileConfig struct {
 // only the overrides count.
 //
 // Read are: vars, default-rule-path, rule-files, classification-file,
-// reference-config-file, outputs (eve-log), default-log-dir, stats; ours are
+// reference-config-file, threshold-file, outputs (eve-log), default-log-dir,
+// stream, flow, flow-timeouts, app-layer, host-os-policy, exception-policy,
+// packet-alert-max, pcap-file, datasets; ours are
 // divert (hooks, protocols, ports, in, out, queue, queues, mark-mask, backend,
 // loopback), fail (default, crash, overload, malformed, internal, memory) and
 // queue (max-len, gso).
@@ -55,6 +57,10 @@ func LoadConfig(file string, set []string) (*FileConfig, error) {
 	r.vars()
 	r.rules()
 	r.eve()
+	r.stream()
+	r.flow()
+	r.app()
+	r.detect()
 	r.divert()
 	r.fail()
 	r.unknown()
@@ -165,8 +171,10 @@ func (r *reader) eve() {
 			e.Printable = sub.Bool("payload-printable", false)
 			e.Packet = sub.Bool("packet", false)
 			e.NoMetadata = !sub.Bool("metadata", true)
+			e.Verdict = sub.Bool("verdict", false)
 		case t == eve.Drop:
 			e.AllDrops = sub.String("flows", "start") == "all"
+			e.Verdict = e.Verdict || sub.Bool("verdict", false)
 		}
 	}
 }
@@ -280,7 +288,9 @@ func (r *reader) fail() {
 var known = map[string]bool{
 	"vars": true, "default-rule-path": true, "rule-files": true, "classification-file": true,
 	"reference-config-file": true, "outputs": true, "default-log-dir": true, "stats": true,
-	"divert": true, "fail": true, "suricata-version": true, "queue": true,
+	"divert": true, "fail": true, "suricata-version": true, "queue": true, "threshold-file": true,
+	"stream": true, "flow": true, "flow-timeouts": true, "app-layer": true, "host-os-policy": true,
+	"exception-policy": true, "packet-alert-max": true, "pcap-file": true, "datasets": true,
 }
 
 func (r *reader) unknown() {

@@ -56,7 +56,7 @@ func New(cfg Config) (*Engine, error) {
 
 // newEngine is the part of New that touches no kernel.
 func newEngine(cfg Config, inline bool) (*Engine, error) {
-	cfg.Detect.Inline = inline
+	cfg.Detect.Inline = inline || cfg.Stream.Inline
 	if cfg.StatsEvery == 0 {
 		cfg.StatsEvery = 8 * time.Second
 	}

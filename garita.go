@@ -70,7 +70,7 @@ type Config struct {
 	// Flow, App and their time-outs and limits. Seeds are set by the engine
 	// unless given.
 	Flow   flow.Config
-	Stream stream.Config // Inline is set by the engine
+	Stream stream.Config // Inline is set on a live queue
 	App    app.Config
 	// Eve, with Log, says what records to write. Without Log none are.
 	Eve eve.Config

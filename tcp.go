@@ -64,19 +64,24 @@ func (w *worker) segment(p *packet.Packet, f *flow.Flow[conn], dir app.Dir) (app
 func (w *worker) refuse(p *packet.Packet, f *flow.Flow[conn], dir app.Dir, r *stream.Result) {
 	c := &f.Value
 	why := packet.ReasonStream
-	if r.Why == stream.CauseMemcap || r.Why == stream.CauseLimit {
+	switch r.Why {
+	case stream.CauseMemcap, stream.CauseLimit:
 		why = packet.ReasonMemory
+	case stream.CauseMidstream:
+		why = packet.ReasonMidstream
 	}
+	act := dropAction
 	p.Verdict = packet.Drop(why)
 	switch r.Exception {
 	case stream.DropFlow:
 		c.det.SetAction(dropAction)
 	case stream.Reject:
 		c.det.SetAction(dropAction)
-		w.reply.reject(p, rejectAction)
+		act = rejectAction
+		w.reply.reject(p, act)
 	}
 	w.tcp.Rollback(&c.tcp)
-	w.logDrop(p, f, dir, nil)
+	w.logDrop(p, f, dir, nil, act)
 }
 
 // feed gives the application parser what a direction has ready.
@@ -139,7 +144,8 @@ func (w *worker) endFlow(f *flow.Flow[conn]) {
 			w.judgeEnd(f, d)
 		}
 	}
-	w.retire(f)
+	w.endPacket(&w.inner, f, app.ToServer)
+	w.retire(&w.inner, f)
 	if w.log.Wants(eve.Flow) {
 		w.logFlow(f)
 	}

@@ -63,7 +63,7 @@ func newWorker(e *Engine, src Source, inline bool, burst int) *worker {
 		env:   app.NewEnv(e.cfg.App),
 	}
 	sc := e.cfg.Stream
-	sc.Inline = inline
+	sc.Inline = inline || sc.Inline
 	w.tcp = stream.New(sc)
 	if e.cfg.Log != nil {
 		w.log = eve.NewLogger(e.cfg.Eve, e.cfg.Log, e.ifname)
@@ -161,7 +161,7 @@ func (w *worker) judge(p *packet.Packet) {
 		w.st.Malformed++
 		if !p.Verdict.Dropped() && w.e.cfg.Fail.Malformed == Closed {
 			p.Verdict = packet.Drop(packet.ReasonMalformed)
-			w.logDrop(p, nil, app.ToServer, nil)
+			w.logDrop(p, nil, app.ToServer, nil, dropAction)
 		}
 	}
 	for d, q := 0, p; d < maxTunnels && !p.Verdict.Dropped() && q.Inner(&w.inner); d++ {
@@ -205,7 +205,7 @@ func (w *worker) inspect(p *packet.Packet) {
 	f, dir := w.track(p)
 	if f.Value.det.Action().Drops() {
 		p.Verdict = packet.Drop(packet.ReasonFlow)
-		w.logDrop(p, f, dir, nil)
+		w.logDrop(p, f, dir, nil, dropAction)
 		return
 	}
 	in.Established = f.State() != flow.New
@@ -228,7 +228,7 @@ func (w *worker) inspect(p *packet.Packet) {
 	if added {
 		w.settle(p, f, dir)
 	}
-	w.retire(f)
+	w.retire(p, f)
 }
 
 // checksumOK says whether a receiver would take p. On a live queue that is the
@@ -320,7 +320,7 @@ func (w *worker) apply(p *packet.Packet, f *flow.Flow[conn], dir app.Dir) {
 		for i := range o.Alerts {
 			a := &o.Alerts[i]
 			a.Blocked = a.Blocked && w.inline
-			w.log.Alert(p, info, dir, a)
+			w.log.Alert(p, info, dir, a, o.Action)
 			if w.e.onAlert != nil {
 				w.e.onAlert(p, a)
 			}
@@ -340,7 +340,7 @@ func (w *worker) apply(p *packet.Packet, f *flow.Flow[conn], dir app.Dir) {
 				break
 			}
 		}
-		w.logDrop(p, f, dir, by)
+		w.logDrop(p, f, dir, by, o.Action)
 	}
 }
 
@@ -359,9 +359,9 @@ const (
 	rejectAction = rule.RejectBoth
 )
 
-func (w *worker) logDrop(p *packet.Packet, f *flow.Flow[conn], dir app.Dir, by *detect.Alert) {
+func (w *worker) logDrop(p *packet.Packet, f *flow.Flow[conn], dir app.Dir, by *detect.Alert, act rule.Action) {
 	if w.log.Wants(eve.Drop) && w.inline {
-		w.log.Drop(p, w.flowInfo(f), dir, p.Verdict.Reason, by)
+		w.log.Drop(p, w.flowInfo(f), dir, p.Verdict.Reason, by, act)
 	}
 }
 
@@ -385,18 +385,28 @@ func (w *worker) flowInfo(f *flow.Flow[conn]) *eve.FlowInfo {
 	return i
 }
 
-// retire lets go of the transactions that nobody needs any more.
-func (w *worker) retire(f *flow.Flow[conn]) {
+// retire writes the records of transactions that are complete, by the packet
+// that completed them, and lets go of them.
+func (w *worker) retire(p *packet.Packet, f *flow.Flow[conn]) {
 	c := f.Value.app
 	if c == nil {
 		return
 	}
 	done := false
+	var info *eve.FlowInfo
 	for _, tx := range c.Transactions() {
-		if b := tx.Base(); b.Complete() {
-			b.Finished = true
-			done = true
+		b := tx.Base()
+		if !b.Complete() {
+			continue
 		}
+		if w.log != nil && !b.Finished {
+			if info == nil {
+				info = w.flowInfo(f)
+			}
+			w.log.Tx(p, info, tx)
+		}
+		b.Finished = true
+		done = true
 	}
 	if done {
 		c.Retire()

@@ -15,6 +15,7 @@ import (
 	"github.com/garita/garita/app"
 	"github.com/garita/garita/detect"
 	"github.com/garita/garita/packet"
+	"github.com/garita/garita/rule"
 )
 
 // Types is a set of record types.
@@ -78,6 +79,8 @@ type Config struct {
 	Payload, Printable, Packet bool
 	// NoMetadata leaves out flow, application and rule metadata of alerts.
 	NoMetadata bool
+	// Verdict adds what became of the packet to alerts and drops.
+	Verdict bool
 	// AllDrops writes a record for every dropped packet, not for the first of
 	// each direction of a flow.
 	AllDrops bool
@@ -200,8 +203,9 @@ func (l *Logger) end() {
 	l.o.b = append(l.o.b, '\n')
 }
 
-// Alert writes an alert record. f may be nil.
-func (l *Logger) Alert(p *packet.Packet, f *FlowInfo, dir app.Dir, a *detect.Alert) {
+// Alert writes an alert record. f may be nil; act is what the rules together
+// made of the packet.
+func (l *Logger) Alert(p *packet.Packet, f *FlowInfo, dir app.Dir, a *detect.Alert, act rule.Action) {
 	if !l.Wants(Alert) {
 		return
 	}
@@ -210,6 +214,7 @@ func (l *Logger) Alert(p *packet.Packet, f *FlowInfo, dir app.Dir, a *detect.Ale
 		o.uint("tx_id", a.Tx.Base().ID)
 	}
 	l.alertObject(o, p, a)
+	l.verdict(o, p, act)
 	if !l.cfg.NoMetadata && f != nil {
 		if a.Tx != nil {
 			l.appObject(o, a.Tx)
@@ -275,6 +280,42 @@ func (l *Logger) alertObject(o *object, p *packet.Packet, a *detect.Alert) {
 			o.closeArray()
 		}
 		o.close()
+	}
+	o.close()
+}
+
+// verdict tells what became of the packet as a whole, which may be another
+// rule's doing.
+func (l *Logger) verdict(o *object, p *packet.Packet, act rule.Action) {
+	if !l.cfg.Verdict {
+		return
+	}
+	o.open("verdict")
+	switch {
+	case p.Verdict.Dropped():
+		o.str("action", "drop")
+	case act == rule.Pass:
+		o.str("action", "pass")
+	default:
+		o.str("action", "alert")
+	}
+	if act.IsReject() {
+		target := "to_client"
+		switch act {
+		case rule.RejectDst:
+			target = "to_server"
+		case rule.RejectBoth:
+			target = "both"
+		}
+		o.str("reject-target", target)
+		o.openArray("reject")
+		o.item()
+		if p.Proto() == packet.ProtoTCP {
+			o.b = append(o.b, `"tcp-reset"`...)
+		} else {
+			o.b = append(o.b, `"icmp-prohib"`...)
+		}
+		o.closeArray()
 	}
 	o.close()
 }
@@ -356,12 +397,15 @@ var dropReasons = map[packet.Reason]string{
 	packet.ReasonFlow:      "flow drop",
 	packet.ReasonMalformed: "decode error",
 	packet.ReasonStream:    "stream error",
-	packet.ReasonMemory:    "flow memcap",
+	packet.ReasonMidstream: "stream midstream",
+	packet.ReasonRate:      "threshold detection_filter",
+	packet.ReasonMemory:    "stream memcap",
 }
 
 // Drop writes a record of a dropped packet: unless all are asked for, of the
-// first in each direction of a flow. a is the rule that decided, or nil.
-func (l *Logger) Drop(p *packet.Packet, f *FlowInfo, dir app.Dir, why packet.Reason, a *detect.Alert) {
+// first in each direction of a flow. a is the rule that decided, or nil; act is
+// what the rules together made of the packet.
+func (l *Logger) Drop(p *packet.Packet, f *FlowInfo, dir app.Dir, why packet.Reason, a *detect.Alert, act rule.Action) {
 	if !l.Wants(Drop) {
 		return
 	}
@@ -418,6 +462,7 @@ func (l *Logger) Drop(p *packet.Packet, f *FlowInfo, dir app.Dir, why packet.Rea
 	if a != nil {
 		l.alertObject(o, p, a)
 	}
+	l.verdict(o, p, act)
 	l.end()
 }
 

@@ -56,6 +56,16 @@ that drops count: a dropped packet then never was there for what follows.`,
 	f.StringVarP(&o.checksums, "checksums", "k", "all", "whether packets with wrong checksums are left out: all or none")
 	f.BoolVar(&o.ips, "simulate-ips", false, "judge as if the packets were intercepted")
 	f.StringVar(&o.write, "write", "", "keep what would have passed in this capture `file`")
+	// Options that Suricata's users type by habit and that have nothing to
+	// choose here: one worker reads a capture, and nothing is random.
+	for _, ignored := range []string{"runmode", "data-dir"} {
+		f.String(ignored, "", "accepted for Suricata's sake")
+		_ = f.MarkHidden(ignored)
+	}
+	for _, ignored := range []string{"no-random", "init-errors-fatal", "disable-detection"} {
+		f.Bool(ignored, false, "accepted for Suricata's sake")
+		_ = f.MarkHidden(ignored)
+	}
 	f.BoolVar(&o.each, "each", false, "judge each of several captures from a fresh state, into DIR/0, DIR/1, …")
 	return c
 }
@@ -98,7 +108,7 @@ func (o *replayOptions) run(files []string, out, errw io.Writer) error {
 		if o.each {
 			dir = filepath.Join(dir, strconv.Itoa(i))
 		}
-		if err := o.one(r, c, f, dir, out); err != nil {
+		if err := o.one(r, c, f, dir, out, errw); err != nil {
 			fmt.Fprintln(errw, "garita:", err)
 			failed = true
 		}
@@ -110,7 +120,7 @@ func (o *replayOptions) run(files []string, out, errw io.Writer) error {
 }
 
 // one judges one capture.
-func (o *replayOptions) one(r *garita.Replay, c *garita.FileConfig, file, dir string, out io.Writer) (err error) {
+func (o *replayOptions) one(r *garita.Replay, c *garita.FileConfig, file, dir string, out, errw io.Writer) (err error) {
 	src, err := pcap.Open(file)
 	if err != nil {
 		return err
@@ -129,6 +139,12 @@ func (o *replayOptions) one(r *garita.Replay, c *garita.FileConfig, file, dir st
 	}
 	began := time.Now()
 	st, err := r.Run(src)
+	var broken *pcap.Error
+	if errors.As(err, &broken) {
+		// As Suricata: what came before the damage was judged.
+		fmt.Fprintln(errw, "garita: warning: the capture is damaged:", err)
+		err = nil
+	}
 	if c.Log != nil {
 		err = errors.Join(err, c.Log.Close())
 		c.Log = nil

@@ -1,0 +1,229 @@
+package garita
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+	"os"
+	"strconv"
+	"strings"
+
+	"github.com/garita/garita/app"
+	"github.com/garita/garita/detect"
+	"github.com/garita/garita/flow"
+	"github.com/garita/garita/internal/conf"
+	"github.com/garita/garita/stream"
+)
+
+// number reads a whole number at path, or leaves *to as it is.
+func number[T ~int | ~int64 | ~uint32 | ~uint64](r *reader, n *conf.Node, path string, to *T) {
+	if n == nil {
+		return
+	}
+	s := n.String(path, "")
+	if s == "" {
+		return
+	}
+	v, err := strconv.ParseInt(s, 10, 64)
+	if err != nil {
+		r.bad(path, fmt.Errorf("%q is not a whole number", s))
+		return
+	}
+	*to = T(v)
+}
+
+// size reads a number of bytes at path, or leaves *to as it is.
+func size[T ~int | ~int64 | ~uint64](r *reader, path string, to *T) {
+	if r.n.String(path, "") == "" {
+		return
+	}
+	v, err := r.n.Size(path, 0)
+	r.bad(path, err)
+	*to = T(v)
+}
+
+func (r *reader) exception(path string) stream.Exception {
+	s := r.n.String(path, "")
+	if s == "" || s == "auto" {
+		if s = r.n.String("exception-policy", "auto"); s == "auto" {
+			return stream.Auto
+		}
+	}
+	e, ok := stream.ExceptionByName(s)
+	if !ok {
+		r.bad(path, fmt.Errorf("%q is no exception policy (auto, ignore, pass-packet, pass-flow, drop-packet, drop-flow, reject, bypass)", s))
+	}
+	return e
+}
+
+func (r *reader) stream() {
+	c := &r.c.Stream
+	n := r.n
+	// In this file "auto" is the mode of the run.
+	c.Inline = n.String("stream.inline", "auto") != "auto" && n.Bool("stream.inline", false)
+	c.Midstream = n.Bool("stream.midstream", false)
+	c.AsyncOneside = n.Bool("stream.async-oneside", false)
+	c.KeepInvalid = !n.Bool("stream.drop-invalid", true)
+	c.CheckOverlap = n.Bool("stream.reassembly.check-overlap-different-data", false)
+	c.LiberalTimestamps = n.Bool("stream.liberal-timestamps", false)
+	size(r, "stream.reassembly.memcap", &c.Memcap)
+	size(r, "stream.reassembly.depth", &c.Depth)
+	if n.String("stream.reassembly.depth", "") == "0" {
+		c.Depth = -1 // Suricata's 0 is "no limit"
+	}
+	size(r, "stream.reassembly.toserver-chunk-size", &c.ChunkToServer)
+	size(r, "stream.reassembly.toclient-chunk-size", &c.ChunkToClient)
+	number(r, n, "stream.max-syn-queued", &c.MaxSyn)
+	number(r, n, "stream.max-synack-queued", &c.MaxSynAck)
+	switch v := n.String("stream.reassembly.urgent.policy", "inline"); v {
+	case "inline":
+	case "drop":
+		c.Urgent = stream.UrgentDrop
+	case "oob":
+		c.Urgent = stream.UrgentOOB
+	case "gap":
+		c.Urgent = stream.UrgentGap
+	default:
+		r.bad("stream.reassembly.urgent.policy", fmt.Errorf("%q is neither inline, drop, oob nor gap", v))
+	}
+	c.MemcapPolicy = r.exception("stream.reassembly.memcap-policy")
+	c.MidstreamPolicy = r.exception("stream.midstream-policy")
+	if s := n.Get("host-os-policy"); s != nil {
+		for _, k := range s.Kids {
+			p, ok := stream.PolicyByName(k.Name)
+			if !ok {
+				r.c.Warnings = append(r.c.Warnings, "host-os-policy: "+k.Name+" is not known here")
+				continue
+			}
+			for _, net := range values(k) {
+				for _, one := range strings.Split(strings.Trim(net, "[] "), ",") {
+					if one = strings.TrimSpace(one); one == "" {
+						continue
+					}
+					pre, err := prefix(one)
+					r.bad("host-os-policy."+k.Name, err)
+					if err == nil {
+						c.HostOS = append(c.HostOS, stream.HostPolicy{Net: pre, Policy: p})
+					}
+				}
+			}
+		}
+	}
+}
+
+func prefix(s string) (netip.Prefix, error) {
+	if strings.Contains(s, "/") {
+		p, err := netip.ParsePrefix(s)
+		return p.Masked(), err
+	}
+	a, err := netip.ParseAddr(s)
+	if err != nil {
+		return netip.Prefix{}, err
+	}
+	return a.Prefix(a.BitLen())
+}
+
+func (r *reader) flow() {
+	c := &r.c.Flow
+	size(r, "flow.memcap", &c.Memcap)
+	number(r, r.n, "flow.emergency-recovery", &c.EmergencyRecovery)
+	s := r.n.Get("flow-timeouts")
+	if s == nil {
+		return
+	}
+	t := flow.DefaultTimeouts()
+	for _, g := range []struct {
+		name string
+		to   *flow.TimeoutSet
+	}{{"default", &t.Default}, {"tcp", &t.TCP}, {"udp", &t.UDP}, {"icmp", &t.ICMP}} {
+		k := s.Get(g.name)
+		if k == nil {
+			continue
+		}
+		number(r, k, "new", &g.to.New)
+		number(r, k, "established", &g.to.Established)
+		number(r, k, "closed", &g.to.Closed)
+		number(r, k, "bypassed", &g.to.Bypassed)
+		number(r, k, "emergency-new", &g.to.EmergencyNew)
+		number(r, k, "emergency-established", &g.to.EmergencyEstablished)
+		number(r, k, "emergency-closed", &g.to.EmergencyClosed)
+		number(r, k, "emergency-bypassed", &g.to.EmergencyBypassed)
+	}
+	c.Timeouts = &t
+}
+
+func (r *reader) app() {
+	c := &r.c.App
+	if s := r.n.Get("app-layer.protocols"); s != nil {
+		for _, k := range s.Kids {
+			p, ok := app.ProtoByName(k.Name)
+			switch {
+			case k.Name == "http":
+				p, ok = app.HTTP1, true
+			case k.Name == "ftp":
+				p, ok = app.FTP, true
+			}
+			if !ok {
+				continue
+			}
+			on := k.String("enabled", "")
+			if on == "" && k.Get("udp") != nil {
+				on = k.String("udp.enabled", "")
+			}
+			switch on {
+			case "no", "false", "off", "0":
+				c.Disabled |= app.ProtoSetOf(p)
+			case "detection-only":
+				c.DetectOnly |= app.ProtoSetOf(p)
+			}
+		}
+	}
+	h := "app-layer.protocols.http.libhtp.default-config."
+	limit(r, h+"request-body-limit", &c.HTTP.RequestBodyLimit)
+	limit(r, h+"response-body-limit", &c.HTTP.ResponseBodyLimit)
+	if s := r.n.String(h+"response-body-decompress-layer-limit", ""); s != "" {
+		number(r, r.n, h+"response-body-decompress-layer-limit", &c.HTTP.DecompressLayers)
+		if s == "0" {
+			c.HTTP.DecompressLayers = -1
+		}
+	}
+	c.HTTP.LZMA = r.n.Bool(h+"lzma-enabled", false)
+	size(r, h+"lzma-memlimit", &c.HTTP.LZMAMemLimit)
+	c.HTTP.DoubleDecodePath = r.n.Bool(h+"double-decode-path", false)
+	c.HTTP.DoubleDecodeQuery = r.n.Bool(h+"double-decode-query", false)
+	c.HTTP.URIIncludeAll = r.n.Bool(h+"uri-include-all", false)
+	size(r, h+"request-body-minimal-inspect-size", &r.c.Detect.RequestBodyMinInspect)
+	size(r, h+"request-body-inspect-window", &r.c.Detect.RequestBodyWindow)
+	size(r, h+"response-body-minimal-inspect-size", &r.c.Detect.ResponseBodyMinInspect)
+	size(r, h+"response-body-inspect-window", &r.c.Detect.ResponseBodyWindow)
+}
+
+// limit is size, where 0 means no limit.
+func limit(r *reader, path string, to *int) {
+	size(r, path, to)
+	if r.n.String(path, "") == "0" {
+		*to = -1
+	}
+}
+
+func (r *reader) detect() {
+	c := &r.c.Detect
+	number(r, r.n, "packet-alert-max", &c.MaxAlerts)
+	switch r.n.String("pcap-file.checksum-checks", "auto") {
+	case "no", "false", "off":
+		r.c.IgnoreChecksums = true
+	}
+	c.ReadFile = os.ReadFile
+	if f := r.n.String("threshold-file", ""); f != "" {
+		b, err := os.ReadFile(f)
+		if err != nil {
+			r.c.Warnings = append(r.c.Warnings, fmt.Sprintf("threshold-file: %v", err))
+			return
+		}
+		entries, errs := detect.ParseThresholds(f, string(b), c.Vars)
+		for _, e := range errs {
+			r.errs = append(r.errs, errors.New(e.Error()))
+		}
+		c.Thresholds = entries
+	}
+}
