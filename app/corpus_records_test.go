@@ -108,3 +108,57 @@ func TestJudgeQUIC(t *testing.T) {
 			r.str("quic", "ja3", "string")+r.str("quic", "ja3s", "string"))}
 	})
 }
+
+func TestJudgeSNMP(t *testing.T) {
+	pdus := map[uint8]string{0: "get_request", 1: "get_next_request", 2: "response", 3: "set_request", 4: "trap_v1", 5: "get_bulk_request", 6: "inform_request", 7: "trap_v2", 8: "report"}
+	judgeRecords(t, SNMP, "snmp", func(tx Tx) []string {
+		m := tx.(*SNMPTx)
+		pdu := ""
+		if m.HasPDU {
+			pdu = pdus[m.PDU]
+		}
+		return []string{fmt.Sprintf("%d %s %s %s %v", m.Version, pdu, m.Community, m.USM, texts(m.Vars))}
+	}, func(r eveRecord) []string {
+		return []string{fmt.Sprintf("%s %s %s %s %v", r.str("snmp", "version"), r.str("snmp", "pdu_type"), r.str("snmp", "community"), r.str("snmp", "usm"), list(r, "snmp", "vars"))}
+	})
+}
+
+func TestJudgeDHCP(t *testing.T) {
+	judgeRecords(t, DHCP, "dhcp", func(tx Tx) []string {
+		m := tx.(*DHCPTx)
+		lease, _ := m.Number(DHCPLeaseTime, m.From, 0)
+		return []string{fmt.Sprintf("%d %d", m.XID, lease)}
+	}, func(r eveRecord) []string {
+		lease := r.str("dhcp", "lease_time")
+		if lease == "" {
+			lease = "0"
+		}
+		return []string{r.str("dhcp", "id") + " " + lease}
+	})
+}
+
+func TestJudgeTFTP(t *testing.T) {
+	judgeRecords(t, TFTP, "tftp", func(tx Tx) []string {
+		m := tx.(*TFTPTx)
+		return []string{fmt.Sprintf("%s %s %s", map[uint8]string{1: "read", 2: "write"}[m.Opcode], m.File, m.Mode)}
+	}, func(r eveRecord) []string {
+		return []string{r.str("tftp", "packet") + " " + r.str("tftp", "file") + " " + r.str("tftp", "mode")}
+	})
+}
+
+func TestJudgeKRB5(t *testing.T) {
+	types := map[uint8]string{10: "KRB_AS_REQ", 11: "KRB_AS_REP", 12: "KRB_TGS_REQ", 13: "KRB_TGS_REP", 14: "KRB_AP_REQ", 15: "KRB_AP_REP", 30: "KRB_ERROR"}
+	or := func(s string) string {
+		if s == "" {
+			return "<empty>"
+		}
+		return s
+	}
+	judgeRecords(t, KRB5, "krb5", func(tx Tx) []string {
+		m := tx.(*KRB5Tx)
+		weak := len(m.Events) > 0
+		return []string{fmt.Sprintf("%s c=%s s=%s weak=%v", types[m.MsgType], or(string(Principal(m.CName))), or(string(Principal(m.SName))), weak)}
+	}, func(r eveRecord) []string {
+		return []string{fmt.Sprintf("%s c=%s s=%s weak=%s", r.str("krb5", "msg_type"), r.str("krb5", "cname"), r.str("krb5", "sname"), r.str("krb5", "weak_encryption"))}
+	})
+}

@@ -14,6 +14,16 @@ func newParser(p Proto) parser {
 		return newFTPData()
 	case QUIC:
 		return newQUIC()
+	case SNMP:
+		return newSNMP()
+	case NTP:
+		return newNTP()
+	case DHCP:
+		return newDHCP()
+	case TFTP:
+		return newTFTP()
+	case KRB5:
+		return newKRB5()
 	case SMTP:
 		return newSMTP()
 	case SSH:
