@@ -27,17 +27,25 @@ func (c *compiler) lead(root *node, flags Flags) (l lead, needs []Literal) {
 			break
 		}
 		if i := slices.IndexFunc(needs, func(n Literal) bool { return n.Prefix }); i >= 0 {
-			l.kind, l.lit = leadLit, needs[i]
+			l.kind, l.lit = leadLit, newFinder(needs[i])
 			break
 		}
 		if s, ok := c.first(0, map[int32]bool{}); ok && s.count() < 256 {
 			l.kind, l.set = leadSet, s
+			// A run that what must follow cannot be part of: if that does not follow, no place in the run is one.
+			pc := 0
+			for c.prog[pc].op == opOpen {
+				pc++
+			}
+			if i := &c.prog[pc]; i.op == opLoop && i.min > 0 && i.max == inf && i.fx >= 0 && c.sets[i.set].disjoint(&c.sets[i.fx]) {
+				l.kind, l.follow = leadRun, c.sets[i.fx]
+			}
 		}
 	}
 	// An attempt at one place is cheaper than a search for a literal.
 	if l.kind != leadStart && l.kind != leadBegin || l.kind == leadStart && anchor == 0 && flags&Anchored == 0 {
 		if i := slices.IndexFunc(needs, func(n Literal) bool { return l.kind != leadLit || !n.Prefix }); i >= 0 {
-			l.absent = needs[i]
+			l.absent = newFinder(needs[i])
 		}
 	}
 	return l, needs

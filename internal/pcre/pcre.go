@@ -32,7 +32,6 @@
 package pcre
 
 import (
-	"bytes"
 	"fmt"
 	"math"
 )
@@ -166,9 +165,9 @@ func (re *Regexp) NumGroups() int { return re.ngroups }
 // GroupIndex returns the number of a named group, or 0.
 func (re *Regexp) GroupIndex(name string) int { return re.names[name] }
 
-// DefaultSteps is the step budget of a search when Scratch.Steps is 0; a few
-// milliseconds. To it come 16 steps for every byte of data.
-const DefaultSteps = 1_000_000
+// DefaultSteps is the step budget of a search when Scratch.Steps is 0: some 10 ms, at
+// the very worst 30. To it come 16 steps for every byte of data.
+const DefaultSteps = 2_000_000
 
 // Scratch is the memory of one search at a time. The zero value is ready. It
 // grows to at most about 10 MB, mostly to a few KB, and is kept for the next search.
@@ -181,6 +180,7 @@ type Scratch struct {
 	calls  []call
 	saved  []int32
 	memo   []uint64
+	budget int
 	steps  int
 	memoAt int
 	memoOn bool
@@ -200,6 +200,7 @@ func (re *Regexp) Match(data []byte, start int, s *Scratch) (from, to int, ok bo
 func (re *Regexp) matchFrom(data []byte, start int, s *Scratch, memoAfter int) (from, to int, ok bool) {
 	s.Limited = false
 	s.ncap = 0
+	s.budget, s.steps = 0, 0
 	if start < 0 || start > len(data) || len(data) >= math.MaxInt32 {
 		return 0, 0, false
 	}
@@ -220,6 +221,7 @@ func (re *Regexp) matchFrom(data []byte, start int, s *Scratch, memoAfter int) (
 	if s.steps <= 0 {
 		s.steps = DefaultSteps + 16*len(data)
 	}
+	s.budget = s.steps
 	s.memoAt, s.memoOn = s.steps-memoAfter, false
 	for at >= 0 {
 		if end := re.backtrack(data, at, start, s); end >= 0 {
@@ -237,6 +239,10 @@ func (re *Regexp) matchFrom(data []byte, start int, s *Scratch, memoAfter int) (
 	}
 	return 0, 0, false
 }
+
+// Spent returns the steps of the last search, for a budget over several. A search that was
+// over before it began counts none.
+func (s *Scratch) Spent() int { return s.budget - s.steps }
 
 // Group returns the place of group i (0: the whole match) after a successful Match with this
 // Scratch. Groups are recorded if the expression was compiled with Captures or refers to them.
@@ -257,90 +263,3 @@ type Literal struct {
 // Literals returns strings every one of which occurs in data wherever the expression
 // matches, longest first. It may be empty. For prefilters.
 func (re *Regexp) Literals() []Literal { return re.needs }
-
-// lead knows where a match can begin.
-type lead struct {
-	kind   leadKind
-	lit    Literal // leadLit
-	set    set     // leadSet
-	absent Literal // if this does not occur there is no match; may be empty
-}
-
-type leadKind uint8
-
-const (
-	leadAny   leadKind = iota // everywhere
-	leadStart                 // where the search starts
-	leadBegin                 // at offset 0
-	leadLine                  // where the search starts and at line starts
-	leadLit                   // where a literal is
-	leadSet                   // where one of a set of bytes is
-)
-
-// next returns the first place from at on where a match can begin, or -1.
-func (l *lead) next(data []byte, at, start int) int {
-	if at > len(data) {
-		return -1
-	}
-	if at == start && len(l.absent.Bytes) > 0 && l.absent.index(data[at:]) < 0 {
-		return -1
-	}
-	switch l.kind {
-	case leadStart:
-		if at > start {
-			return -1
-		}
-	case leadBegin:
-		if at > 0 {
-			return -1
-		}
-	case leadLine:
-		if at > start && data[at-1] != '\n' {
-			i := bytes.IndexByte(data[at:], '\n')
-			if i < 0 {
-				return -1
-			}
-			return at + i + 1
-		}
-	case leadLit:
-		i := l.lit.index(data[at:])
-		if i < 0 {
-			return -1
-		}
-		return at + i
-	case leadSet:
-		for ; at < len(data); at++ {
-			if l.set.has(data[at]) {
-				return at
-			}
-		}
-		return -1
-	}
-	return at
-}
-
-// index returns the first place of the literal in data, or -1.
-func (l *Literal) index(data []byte) int {
-	if !l.NoCase {
-		return bytes.Index(data, l.Bytes)
-	}
-	n := len(l.Bytes)
-	c := l.Bytes[0]
-	u := c
-	if c-'a' < 26 {
-		u -= 0x20
-	}
-	for i := 0; i+n <= len(data); i++ {
-		if d := data[i]; d != c && d != u {
-			continue
-		}
-		k := 1
-		for k < n && lowerByte(data[i+k]) == l.Bytes[k] {
-			k++
-		}
-		if k == n {
-			return i
-		}
-	}
-	return -1
-}

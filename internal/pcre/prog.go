@@ -66,6 +66,7 @@ type inst struct {
 const (
 	maxUnroll = 1024
 	maxProg   = 1 << 16
+	maxFirst  = 512 // instructions looked at for first bytes
 )
 
 type compiler struct {
@@ -566,6 +567,9 @@ func (c *compiler) first(pc int32, seen map[int32]bool) (s set, ok bool) {
 	for {
 		if seen[pc] {
 			return s, true // adds nothing new
+		}
+		if len(seen) >= maxFirst {
+			return s, false
 		}
 		seen[pc] = true
 		i := &c.prog[pc]

@@ -155,10 +155,10 @@ func (re *Regexp) backtrack(data []byte, at, start int, s *Scratch) int {
 				}
 				from := pos
 				if pos, lo = re.lazyStop(i, data, lo, limit, s); pos < 0 {
-					steps -= (lo - from) >> 3
+					steps -= (lo - from) >> 4
 					goto fail
 				}
-				steps -= (pos - from) >> 3
+				steps -= (pos - from) >> 4
 				if pos < limit {
 					stack = append(stack, frame{fLazy, pc, int32(pos), int32(limit)})
 				}
@@ -172,7 +172,7 @@ func (re *Regexp) backtrack(data []byte, at, start int, s *Scratch) int {
 				limit = min(limit, seen+int(i.min)-1)
 			}
 			e := re.run(i, data, pos, limit)
-			steps -= (e - pos) >> 3
+			steps -= (e - pos) >> 4
 			if e < lo {
 				goto fail
 			}
@@ -192,10 +192,10 @@ func (re *Regexp) backtrack(data []byte, at, start int, s *Scratch) int {
 				continue
 			}
 			if pos = re.greedyStop(i, data, lo, e); pos < 0 {
-				steps -= (e - lo) >> 3
+				steps -= (e - lo) >> 4
 				goto fail
 			}
-			steps -= (e - pos) >> 3
+			steps -= (e - pos) >> 4
 			if pos > lo {
 				stack = append(stack, frame{fGreedy, pc, int32(pos - 1), int32(lo)})
 			}
@@ -259,7 +259,7 @@ func (re *Regexp) backtrack(data []byte, at, start int, s *Scratch) int {
 			if l < 0 {
 				goto fail
 			}
-			steps -= l >> 3
+			steps -= l >> 4
 			pos += l
 			pc++
 			continue
@@ -293,7 +293,7 @@ func (re *Regexp) backtrack(data []byte, at, start int, s *Scratch) int {
 					keep++
 				}
 			}
-			steps -= (len(stack) - h) >> 3
+			steps -= (len(stack) - h) >> 4
 			stack = stack[:keep]
 			pc++
 			continue
@@ -330,7 +330,7 @@ func (re *Regexp) backtrack(data []byte, at, start int, s *Scratch) int {
 			continue
 		case opRet:
 			c := s.calls[regs[re.callReg]]
-			steps -= len(regs) >> 3
+			steps -= len(regs) >> 4
 			for r, old := range s.saved[c.saved : int(c.saved)+len(regs)] {
 				if regs[r] != old {
 					stack = append(stack, frame{fReg, int32(r), 0, regs[r]})
@@ -357,11 +357,11 @@ func (re *Regexp) backtrack(data []byte, at, start int, s *Scratch) int {
 				i := &prog[f.pc]
 				lo, from := int(f.aux), int(f.pos)
 				if pos = re.greedyStop(i, data, lo, from); pos < 0 {
-					steps -= (from - lo) >> 3
+					steps -= (from - lo) >> 4
 					stack = stack[:len(stack)-1]
 					continue
 				}
-				steps -= (from - pos) >> 3
+				steps -= (from - pos) >> 4
 				pc = f.pc + 1
 				if pos > lo {
 					f.pos = int32(pos - 1)
@@ -381,11 +381,11 @@ func (re *Regexp) backtrack(data []byte, at, start int, s *Scratch) int {
 					continue
 				}
 				if pos, to = re.lazyStop(i, data, from+1, limit, s); pos < 0 {
-					steps -= (to - from) >> 3
+					steps -= (to - from) >> 4
 					stack = stack[:len(stack)-1]
 					continue
 				}
-				steps -= (pos - from) >> 3
+				steps -= (pos - from) >> 4
 				pc = f.pc + 1
 				if pos < limit {
 					f.pos = int32(pos)

@@ -250,8 +250,7 @@ func Synth(dir string) (map[string][][]byte, error) {
 }
 
 type flowKey struct {
-	a, b   netip.AddrPort
-	stream int
+	a, b netip.AddrPort
 }
 
 func capture(data []byte, out map[string][][]byte) {
