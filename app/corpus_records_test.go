@@ -162,3 +162,31 @@ func TestJudgeKRB5(t *testing.T) {
 		return []string{fmt.Sprintf("%s c=%s s=%s weak=%s", r.str("krb5", "msg_type"), r.str("krb5", "cname"), r.str("krb5", "sname"), r.str("krb5", "weak_encryption"))}
 	})
 }
+
+func TestJudgeDCERPC(t *testing.T) {
+	names := map[uint8]string{0: "REQUEST", 2: "RESPONSE", 3: "FAULT", 11: "BIND", 12: "BINDACK", 13: "BINDNAK", 14: "ALTER_CONTEXT", 15: "ALTER_CONTEXT_RESP"}
+	judgeRecords(t, DCERPC, "dcerpc", func(tx Tx) []string {
+		m := tx.(*DCERPCTx)
+		resp := "UNREPLIED"
+		if m.Answered {
+			resp = names[m.RespType]
+		}
+		s := fmt.Sprintf("%s %s %d", names[m.Type], resp, m.CallID)
+		if m.Type == 0 {
+			s += fmt.Sprintf(" opnum=%d in=%d out=%d", m.Opnum, m.StubSize(ToServer), m.StubSize(ToClient))
+		}
+		return []string{s}
+	}, func(r eveRecord) []string {
+		s := r.str("dcerpc", "request") + " " + r.str("dcerpc", "response") + " " + r.str("dcerpc", "call_id")
+		if r.str("dcerpc", "request") == "REQUEST" {
+			z := func(s string) string {
+				if s == "" {
+					return "0"
+				}
+				return s
+			}
+			s += fmt.Sprintf(" opnum=%s in=%s out=%s", r.str("dcerpc", "req", "opnum"), z(r.str("dcerpc", "req", "stub_data_size")), z(r.str("dcerpc", "res", "stub_data_size")))
+		}
+		return []string{s}
+	})
+}

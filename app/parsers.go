@@ -24,6 +24,8 @@ func newParser(p Proto) parser {
 		return newTFTP()
 	case KRB5:
 		return newKRB5()
+	case DCERPC:
+		return newDCERPC()
 	case SMTP:
 		return newSMTP()
 	case SSH:
