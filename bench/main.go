@@ -55,10 +55,10 @@ func run() (int, error) {
 		return 0, nil
 	}
 	agent := flag.String("agent", "garita", "what to measure: garita (the command), or acceptall (the package nfqueue alone)")
-	reps := flag.Int("reps", 5, "repetitions of everything")
+	reps := flag.Int("reps", 7, "repetitions of everything")
 	packets := flag.Int("packets", 200000, "datagrams of 64 bytes a repetition")
 	pings := flag.Int("pings", 5000, "round trips a repetition")
-	seconds := flag.Duration("tcp", 2*time.Second, "how long to send over TCP a repetition")
+	seconds := flag.Duration("tcp", time.Second, "how long to send over TCP a repetition")
 	only := flag.String("only", "", "one of cpu, rtt, tcp")
 	dir := flag.String("dir", "", "where the programs are built (used by bench itself)")
 	flag.Parse()
