@@ -70,7 +70,7 @@ type track struct {
 
 const (
 	maxNodes = 4096
-	maxSpans = 2048
+	maxSpans = 1024
 	maxOOB   = 64
 )
 
@@ -197,16 +197,15 @@ func (t *Tracker) skip(h *half, off uint64) {
 // whole through it) and, before them, enough to make it a chunk, but never
 // less than 512 if there are. Otherwise it is what was acknowledged and not
 // yet looked at, once it is a chunk, or the end of a message (TriggerRaw) or
-// of the stream came. Say RawDone when it was inspected.
+// of the stream came; chunks do not overlap, unless Config.RawOverlap says so.
+// Suricata looks at a direction only with packets of that direction. Say
+// RawDone when it was inspected, with the offset behind the last byte.
 func (t *Tracker) Raw(s *TCP, d Dir) (data []byte, off uint64) {
 	h := &s.half[d]
-	if t.cfg.NoRaw || h.flags&(noReassembly|noRaw) != 0 {
-		return nil, h.edge
-	}
 	to := h.avail(t)
 	from := h.raw
-	if to <= from {
-		return nil, to
+	if t.cfg.NoRaw || h.flags&(noReassembly|noRaw) != 0 || to <= from {
+		return nil, from
 	}
 	n := to - from
 	if t.cfg.Inline {
@@ -220,7 +219,9 @@ func (t *Tracker) Raw(s *TCP, d Dir) (data []byte, off uint64) {
 			from = h.start
 		}
 	} else if n < t.chunk[d] && h.flags&(rawDue|finished) == 0 && s.state != Closed && !h.ended(t) && h.gap(t, d) == 0 {
-		return nil, to
+		return nil, from
+	} else {
+		from -= min(uint64(t.cfg.RawOverlap), from-h.start)
 	}
 	return h.data[from-h.start : to-h.start], from
 }
@@ -617,7 +618,10 @@ func (t *Tracker) keep(h *half, off uint64, data []byte) bool {
 			t.event(ReassemblyInsertLimit)
 			return false
 		}
-		b := t.pool.get(n)
+		var b []byte
+		if t.cfg.Inline || t.pool.room(2*n) {
+			b = t.pool.get(n)
+		}
 		if b == nil {
 			t.overMemcap()
 			return false
@@ -765,7 +769,7 @@ func (t *Tracker) prune(h *half, d Dir) {
 			keep = min(keep, back)
 		}
 	} else if !t.cfg.NoRaw && h.flags&noRaw == 0 {
-		keep = min(keep, h.raw)
+		keep = min(keep, h.raw-min(h.raw, uint64(t.cfg.RawOverlap)))
 	}
 	if h.flags&noApp == 0 {
 		keep = min(keep, h.app)

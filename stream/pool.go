@@ -57,5 +57,7 @@ func (p *pool) put(b []byte) {
 	p.free[c] = append(p.free[c], b[:0])
 }
 
-// room says whether n more bytes fit the budget.
-func (p *pool) room(n int) bool { return p.used+int64(n) <= p.cap }
+// room says whether n more bytes may be used for what waits behind a hole. A
+// quarter of the budget is kept for data that is in order, so that what waits
+// does not stop what flows.
+func (p *pool) room(n int) bool { return p.used+int64(n) <= p.cap-p.cap/4 }

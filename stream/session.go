@@ -29,7 +29,7 @@ func (s *TCP) Midstream() bool { return s.flags&midstream != 0 }
 // Reset says whether the session was closed by a RST.
 func (s *TCP) Reset() bool { return s.flags&byReset != 0 }
 
-type sessionFlags uint16
+type sessionFlags uint32
 
 const (
 	midstream sessionFlags = 1 << iota
@@ -48,6 +48,7 @@ const (
 	byReset
 	probeTS // a zero window probe to the server is out; to the client
 	probeTC
+	lossy // packets are missing here that were not missing there
 )
 
 const maxQueued = 16

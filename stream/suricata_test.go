@@ -263,3 +263,85 @@ func (m *quirkModel) bytes() (b []byte) {
 		b = append(b, c)
 	}
 }
+
+// The raw stream is inspected with the same packets, and in the same windows,
+// as Suricata does it: a pattern alerts on the same packets, and is missed
+// where it is missed there.
+func TestRawAgainstSuricata(t *testing.T) {
+	for _, inline := range []bool{false, true} {
+		for _, size := range []int{300, 1000, 1460} {
+			w := newPcap()
+			now := int64(1_700_000_000e9)
+			rules := &strings.Builder{}
+			port := uint16(2000)
+			var pats []string
+			ours, theirs := map[string][]int{}, map[string][]int{}
+			number, first := 0, map[string]int{}
+			for at := 100; at < 12000; at += 449 {
+				port++
+				pat := fmt.Sprintf("PAT%05d", at)
+				pats = append(pats, pat)
+				first[pat] = number
+				fmt.Fprintf(rules, "alert tcp any any -> any any (msg:\"%s\"; content:\"%s\"; sid:%d;)\n", pat, pat, port)
+				tr := New(Config{Inline: inline})
+				var s TCP
+				send := func(g seg) {
+					now += 1e6
+					number++
+					b := g.bytes(port, 9999)
+					w.packet(b, now)
+					p := packet.Packet{Data: b, Time: now}
+					p.Decode()
+					tr.Update(&s, &p, g.dir)
+					for d := range Dir(2) {
+						for {
+							if _, ok := tr.App(&s, d); !ok {
+								break
+							}
+						}
+					}
+					if raw, off := tr.Raw(&s, g.dir); len(raw) > 0 {
+						if bytes.Contains(raw, []byte(pat)) {
+							ours[pat] = append(ours[pat], number-first[pat])
+						}
+						tr.RawDone(&s, g.dir, off+uint64(len(raw)))
+					}
+					tr.Commit(&s)
+				}
+				send(seg{flags: synFlag, seq: cISN})
+				send(seg{dir: ToClient, flags: synFlag | ackFlag, seq: sISN, ack: cISN + 1})
+				send(seg{flags: ackFlag, seq: cISN + 1, ack: sISN + 1})
+				data := bytes.Repeat([]byte("x"), 12008)
+				copy(data[at:], pat)
+				for i := 0; i < len(data); i += size {
+					n := min(size, len(data)-i)
+					send(seg{flags: ackFlag, seq: cISN + 1 + uint32(i), ack: sISN + 1, data: data[i : i+n]})
+					send(seg{dir: ToClient, flags: ackFlag, seq: sISN + 1, ack: cISN + 1 + uint32(i+n)})
+				}
+			}
+			mode, args := "no", []string(nil)
+			if inline {
+				mode, args = "yes", []string{"--simulate-ips"}
+			}
+			out := runSuricata(t, w.Bytes(), "vars:\n  address-groups:\n    HOME_NET: any\n    EXTERNAL_NET: any\nstats:\n  enabled: no\noutputs:\n  - eve-log:\n      enabled: yes\n      filetype: regular\n      filename: eve.json\n      types:\n        - alert\n"+
+				"stream:\n  memcap: 64mb\n  inline: "+mode+"\n  checksum-validation: no\n  reassembly:\n    memcap: 256mb\n    depth: 1mb\n    toserver-chunk-size: 2560\n    toclient-chunk-size: 2560\n    randomize-chunk-size: no\n", rules.String(), args...)
+			for _, l := range readEve(t, out) {
+				p := l.Alert.Signature
+				// Alerts at the end of the flow have no packet of the capture.
+				if n := l.PcapCnt - first[p]; l.PcapCnt > 0 {
+					theirs[p] = append(theirs[p], n)
+				}
+			}
+			bad := 0
+			for _, p := range pats {
+				if fmt.Sprint(ours[p]) != fmt.Sprint(theirs[p]) {
+					bad++
+					t.Logf("inline %v size %d %s: ours %v theirs %v", inline, size, p, ours[p], theirs[p])
+				}
+			}
+			if bad > 0 {
+				t.Errorf("inline %v, segments of %d: %d of %d patterns differ", inline, size, bad, len(pats))
+			}
+		}
+	}
+}

@@ -47,6 +47,9 @@ type Config struct {
 	// ChunkToServer and ChunkToClient are the bytes that Raw inspects at once;
 	// 0 means 2560.
 	ChunkToServer, ChunkToClient int
+	// RawOverlap is how many bytes of the last chunk Raw shows again before the
+	// next one, for detection; Suricata shows none, and misses what lies across.
+	RawOverlap int
 	// Memcap is the byte budget of all streams of the tracker; 0 means 256 MiB.
 	Memcap int64
 	// FlowMemcap is the byte budget of one direction of a session; 0 means what
@@ -327,6 +330,9 @@ func (t *Tracker) Update(s *TCP, p *packet.Packet, dir Dir) *Result {
 		h := &s.half[d]
 		if h.flags&gapTold == 0 && Dir(d) != dir && h.gap(t, Dir(d)) != 0 {
 			h.flags |= gapTold
+			if !t.cfg.Inline {
+				s.flags |= lossy
+			}
 			t.event(ReassemblySeqGap)
 		}
 		r.Ready[d] = h.appReady(t, Dir(d))
