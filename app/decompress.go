@@ -85,15 +85,16 @@ func (f *feedReader) Read(b []byte) (int, error) {
 
 // newDecoderChain makes the layers that a Content-Encoding names; nil if it
 // names none that is known.
-func newDecoderChain(e *Env, t *HTTPTx, ce []byte) *decoderChain {
-	ch := &decoderChain{tx: t, dir: ToClient, limit: e.Config.HTTP.ResponseBodyLimit}
+func newDecoderChain(e *Env, t *HTTPTx, d Dir, ce []byte) *decoderChain {
+	var ch *decoderChain
 	if n := len(e.chains); n > 0 {
-		old := e.chains[n-1]
+		ch = e.chains[n-1]
 		e.chains[n-1] = nil
 		e.chains = e.chains[:n-1]
-		*old = decoderChain{tx: t, dir: ToClient, limit: ch.limit, layers: old.layers[:0], bufs: old.bufs}
-		ch = old
+	} else {
+		ch = new(decoderChain)
 	}
+	*ch = decoderChain{tx: t, dir: d, limit: e.Config.HTTP.bodyLimit(d), layers: ch.layers[:0], bufs: ch.bufs}
 	n := 0
 	for v := ce; len(v) > 0; {
 		tok := v
@@ -230,7 +231,7 @@ func (ch *decoderChain) push(e *Env, data []byte) {
 // feed gives data to layer i and what comes out to the next.
 func (ch *decoderChain) feed(e *Env, i int, data []byte) {
 	if i == len(ch.layers) {
-		ch.tx.body[ch.dir].add(data, ch.limit)
+		ch.tx.bodyAdd(ch.dir, data, ch.limit)
 		return
 	}
 	x := ch.layers[i]
@@ -272,8 +273,7 @@ func (ch *decoderChain) decode(e *Env, i int, data []byte) {
 				y.restart()
 				y.choose()
 			}
-			b := &ch.tx.body[ch.dir].Body
-			b.Data, b.Total = b.Data[:0], 0
+			ch.tx.bodyReset(ch.dir)
 			data = x.raw
 			if x.mode == modePass {
 				ch.tx.event("gzip_decompression_failed")

@@ -301,7 +301,7 @@ type HTTPTx struct {
 	bodyKind bodyKind
 	multi    multipart
 	h2       *http2Stream
-	flagged  uint16
+	fileOpen uint8 // by direction: the body is among Files
 }
 
 type bodyKind uint8
@@ -396,7 +396,7 @@ func (t *HTTPTx) Bytes(f Field, d Dir, i int) ([]byte, bool) {
 		case HTTPMethod:
 			return m.inLine(t.method)
 		case HTTPRequestLine:
-			return m.line, len(m.line) > 0
+			return m.line, len(m.line) > 0 && t.From == ToServer
 		case HTTPHost:
 			return t.host, t.hostSet
 		case HTTPHostRaw:
@@ -520,7 +520,9 @@ func (m *httpMsg) buildStart() []byte {
 		h := &m.headers[i]
 		m.start = append(append(append(append(m.start, m.at(h.name)...), ": "...), m.at(h.value)...), "\r\n"...)
 	}
-	m.start = append(m.start, "\r\n"...)
+	if len(m.headers) > 0 {
+		m.start = append(m.start, "\r\n"...)
+	}
 	return m.start
 }
 

@@ -37,7 +37,7 @@ type http1 struct {
 	side [2]httpSide
 	// waiting are the transactions without a response, oldest first.
 	waiting []*HTTPTx
-	dec     *decoderChain
+	dec     [2]*decoderChain
 }
 
 // httpSide is the state of one direction.
@@ -123,13 +123,10 @@ func isSpace(b byte) bool { return b == ' ' || b >= '\t' && b <= '\r' }
 func isLWS(b byte) bool   { return b == ' ' || b == '\t' }
 func isFold(b byte) bool  { return b == ' ' || b == '\t' || b == 0 }
 
-// chomp takes the line ends off.
+// chomp takes the line ends off, however many CRs and LFs there are.
 func chomp(p []byte) []byte {
-	for len(p) > 0 && p[len(p)-1] == '\n' {
+	for len(p) > 0 && (p[len(p)-1] == '\n' || p[len(p)-1] == '\r') {
 		p = p[:len(p)-1]
-		if len(p) > 0 && p[len(p)-1] == '\r' {
-			p = p[:len(p)-1]
-		}
 	}
 	return p
 }
@@ -174,9 +171,6 @@ func (p *http1) newTx(c *Conn, from Dir) *HTTPTx {
 // in m.raw at off already. It says whether the block is complete.
 func (p *http1) headerLine(c *Conn, d Dir, s *httpSide, m *httpMsg, off int, line []byte) {
 	text := chomp(line)
-	if len(text) > 0 && len(text) == len(line) && text[len(text)-1] == '\r' {
-		text = text[:len(text)-1]
-	}
 	at := span{uint32(off), uint32(len(text))}
 	if len(text) == 0 || !isFold(text[0]) {
 		p.flushHeader(c, d, s, m)
@@ -258,7 +252,7 @@ func (p *http1) flushHeader(c *Conn, d Dir, s *httpSide, m *httpMsg) {
 			t.event(invalid)
 		}
 		ne := colon
-		for ne > 0 && (isLWS(line[ne-1]) || d == ToClient && line[ne-1] <= 32) {
+		for ne > 0 && isSpace(line[ne-1]) {
 			ne--
 			t.event(invalid)
 		}

@@ -78,16 +78,16 @@ func (p *http1) requestIdle(c *Conn, s *httpSide, data []byte) (int, bool) {
 			}
 		}
 		if lf > 0 {
+			p.bodyData(c, ToServer, t, data[:lf])
 			return lf, true // blank lines
 		}
-		e := i
-		for e < len(data) && e-i < 20 && !isSpace(data[e]) {
-			e++
-		}
-		if e == len(data) && e < 64 {
-			return 0, false
-		}
-		if methodOf(data[i:e]) == methodUnknown {
+		switch startsRequest(data[i:]) {
+		case more:
+			if i < 64 {
+				return 0, false
+			}
+			fallthrough
+		case no:
 			t.event("request_body_unexpected")
 			s.state = hsExtra
 			return 0, true
@@ -97,6 +97,37 @@ func (p *http1) requestIdle(c *Conn, s *httpSide, data []byte) (int, bool) {
 	s.tx = nil
 	s.state = hsLine
 	return 0, true
+}
+
+// startsRequest says whether a line begins with a method that is known, or
+// with a word in capitals and a path.
+func startsRequest(p []byte) answer {
+	n := 0
+	for n < len(p) && !isSpace(p[n]) {
+		if n++; n > 20 {
+			return no
+		}
+	}
+	if n < len(p) {
+		if methodOf(p[:n]) != methodUnknown {
+			return yes
+		}
+		for _, b := range p[:n] {
+			if b < 'A' || b > 'Z' {
+				return no
+			}
+		}
+		if n+1 == len(p) {
+			return more
+		}
+		return decided(n >= 3 && p[n] == ' ' && p[n+1] == '/')
+	}
+	for _, b := range p {
+		if (b < 'A' || b > 'Z') && b != '-' {
+			return no
+		}
+	}
+	return more
 }
 
 func (p *http1) requestLine(c *Conn, s *httpSide, data []byte) (int, bool) {

@@ -180,7 +180,7 @@ func (p *http1) responseLine(c *Conn, s *httpSide, data []byte) (int, bool) {
 
 // startJunk begins a body that came instead of a status line.
 func (p *http1) startJunk(c *Conn, t *HTTPTx) {
-	if p.dec == nil || p.dec.tx != t {
+	if p.dec[ToClient] == nil || p.dec[ToClient].tx != t {
 		p.beginBody(c, ToClient, t)
 	}
 }
@@ -276,6 +276,7 @@ func (p *http1) responseHeaders(c *Conn, s *httpSide, data []byte) (int, bool) {
 		p.headerLine(c, ToClient, s, m, off, m.raw[off:off+end])
 		return n, true
 	}
+	m.raw = append(m.raw, data[n:n+swallow]...)
 	n += swallow
 	p.flushHeader(c, ToClient, s, m)
 	s.lfcr = false
@@ -540,10 +541,7 @@ func (p *http1) closeResponse(c *Conn, s *httpSide, tail []byte) {
 		p.closeHeaders(c, ToClient, s, tail)
 	case hsChunkLength:
 		if len(tail) > 0 {
-			if size, _ := chunkLength(tail); size == -1 {
-				p.notChunked(s)
-				p.bodyData(c, ToClient, t, tail)
-			}
+			p.bodyData(c, ToClient, t, tail)
 		}
 	}
 }

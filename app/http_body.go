@@ -13,15 +13,14 @@ func (p *http1) beginBody(c *Conn, d Dir, t *HTTPTx) {
 		case methodPut:
 			t.bodyKind = bodyFile
 		}
-		return
 	}
-	if p.dec != nil {
-		p.dec.release(c.env)
-		p.dec = nil
+	if p.dec[d] != nil {
+		p.dec[d].release(c.env)
+		p.dec[d] = nil
 	}
-	ce, ok := t.msg[ToClient].value(hdrContentEnc)
+	ce, ok := t.msg[d].value(hdrContentEnc)
 	if ok && c.env.Config.HTTP.DecompressLayers > 0 {
-		p.dec = newDecoderChain(c.env, t, ce)
+		p.dec[d] = newDecoderChain(c.env, t, d, ce)
 	}
 }
 
@@ -30,26 +29,56 @@ func (p *http1) bodyData(c *Conn, d Dir, t *HTTPTx, data []byte) {
 	if len(data) == 0 || t == nil {
 		return
 	}
-	cfg := &c.env.Config.HTTP
-	b := &t.body[d]
-	if d == ToServer {
-		if t.bodyKind == bodyFile && b.Total == 0 {
-			t.openFile(d)
-		}
-		b.add(data, cfg.RequestBodyLimit)
-		if t.bodyKind == bodyMultipart {
-			t.multi.push(t, data, cfg.RequestBodyLimit)
-		}
+	if p.dec[d] != nil && p.dec[d].tx == t {
+		p.dec[d].push(c.env, data)
 		return
 	}
-	if b.Total == 0 && len(t.Files) == 0 || t.FileAt(ToClient, 0) == nil {
+	t.bodyAdd(d, data, c.env.Config.HTTP.bodyLimit(d))
+}
+
+// bodyLimit is how many bytes of a body in direction d are kept.
+func (h *HTTPConfig) bodyLimit(d Dir) int {
+	if d == ToServer {
+		return h.RequestBodyLimit
+	}
+	return h.ResponseBodyLimit
+}
+
+// bodyAdd takes decoded bytes of a body.
+func (t *HTTPTx) bodyAdd(d Dir, data []byte, limit int) {
+	if len(data) == 0 {
+		return
+	}
+	b := &t.body[d]
+	kind := t.bodyKind
+	if d == ToClient {
+		kind = bodyFile
+	}
+	if kind == bodyFile && t.fileOpen&(1<<d) == 0 {
+		t.fileOpen |= 1 << d
 		t.openFile(d)
 	}
-	if p.dec != nil && p.dec.tx == t {
-		p.dec.push(c.env, data)
-		return
+	b.add(data, limit)
+	if kind == bodyMultipart {
+		t.multi.push(t, data, limit)
 	}
-	b.add(data, cfg.ResponseBodyLimit)
+}
+
+// bodyReset forgets what a body gave so far: it was decoded wrongly.
+func (t *HTTPTx) bodyReset(d Dir) {
+	b := &t.body[d].Body
+	b.Data, b.Total = b.Data[:0], 0
+	if d == ToServer && t.bodyKind == bodyMultipart {
+		t.multi.restart()
+		k := 0
+		for _, f := range t.Files {
+			if f.Dir != ToServer {
+				t.Files[k] = f
+				k++
+			}
+		}
+		t.Files = t.Files[:k]
+	}
 }
 
 // openFile makes the body of direction d a file.
@@ -114,14 +143,11 @@ func (p *http1) bodyGap(c *Conn, d Dir, t *HTTPTx, n uint64) {
 	}
 	b := &t.body[d]
 	b.Gaps, b.Truncated = true, true
-	if d == ToClient && p.dec != nil && p.dec.tx == t {
-		p.dec.broken = true // nothing can be decompressed behind a gap
+	if p.dec[d] != nil && p.dec[d].tx == t {
+		p.dec[d].broken = true // nothing can be decompressed behind a gap
 		return
 	}
-	limit := c.env.Config.HTTP.RequestBodyLimit
-	if d == ToClient {
-		limit = c.env.Config.HTTP.ResponseBodyLimit
-	}
+	limit := c.env.Config.HTTP.bodyLimit(d)
 	for n > 0 && len(b.Data) < limit {
 		k := min(n, uint64(len(zeros)))
 		b.add(zeros[:k], limit)
@@ -132,18 +158,15 @@ func (p *http1) bodyGap(c *Conn, d Dir, t *HTTPTx, n uint64) {
 
 var zeros [512]byte
 
-// bodyDone ends the body of direction d, once.
+// bodyDone ends the body of direction d.
 func (p *http1) bodyDone(c *Conn, d Dir, t *HTTPTx) {
-	if t == nil || t.body[d].Done {
-		if t != nil && d == ToClient && t.body[d].Done {
-			t.finishFiles(c.env, d)
-		}
+	if t == nil {
 		return
 	}
-	if d == ToClient && p.dec != nil && p.dec.tx == t {
-		p.dec.finish(c.env)
-		p.dec.release(c.env)
-		p.dec = nil
+	if x := p.dec[d]; x != nil && x.tx == t {
+		x.finish(c.env)
+		x.release(c.env)
+		p.dec[d] = nil
 	}
 	if d == ToServer && t.bodyKind == bodyMultipart {
 		t.multi.finish(t, c.env.Config.HTTP.RequestBodyLimit)

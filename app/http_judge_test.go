@@ -79,7 +79,8 @@ func TestJudgeHTTPBuffers(t *testing.T) {
 				}
 			}
 			for v := range ours[key] {
-				if !theirs[key][v] {
+				// Of a field with many values a dataset takes one at a time.
+				if !theirs[key][v] && !strings.HasSuffix(key, "request_header") && !strings.HasSuffix(key, "response_header") {
 					n[2]++
 					t.Logf("%s: %s has extra %s", capture, key, clipped(v))
 				}

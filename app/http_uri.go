@@ -233,7 +233,10 @@ func (t *HTTPTx) takeHost(m *httpMsg) {
 		return
 	}
 	if !t.hostSet {
-		t.host = normalHost(t.host[:0], host)
+		t.host = t.host[:0]
+		for _, b := range host {
+			t.host = append(t.host, lower(b))
+		}
 		t.hostSet = true
 		t.port = n
 		return

@@ -54,6 +54,11 @@ func (m *multipart) begin(ct []byte) bool {
 	return true
 }
 
+// restart forgets the body so far.
+func (m *multipart) restart() {
+	*m = multipart{delim: m.delim, buf: m.buf[:0]}
+}
+
 // push takes bytes of the body. limit is how many bytes of a file are kept.
 func (m *multipart) push(t *HTTPTx, data []byte, limit int) {
 	if m.state == mpEnd {
