@@ -145,7 +145,7 @@ func (w *worker) endFlow(f *flow.Flow[conn]) {
 		}
 	}
 	w.endPacket(&w.inner, f, app.ToServer)
-	w.retire(&w.inner, f)
+	w.retire(&w.inner, f, true)
 	if w.log.Wants(eve.Flow) {
 		w.logFlow(f)
 	}

@@ -228,7 +228,7 @@ func (w *worker) inspect(p *packet.Packet) {
 	if added {
 		w.settle(p, f, dir)
 	}
-	w.retire(p, f)
+	w.retire(p, f, false)
 }
 
 // checksumOK says whether a receiver would take p. On a live queue that is the
@@ -386,8 +386,9 @@ func (w *worker) flowInfo(f *flow.Flow[conn]) *eve.FlowInfo {
 }
 
 // retire writes the records of transactions that are complete, by the packet
-// that completed them, and lets go of them.
-func (w *worker) retire(p *packet.Packet, f *flow.Flow[conn]) {
+// that completed them, and lets go of them: once the rules have seen both
+// directions, or when the flow has ended.
+func (w *worker) retire(p *packet.Packet, f *flow.Flow[conn], ended bool) {
 	c := f.Value.app
 	if c == nil {
 		return
@@ -396,7 +397,7 @@ func (w *worker) retire(p *packet.Packet, f *flow.Flow[conn]) {
 	var info *eve.FlowInfo
 	for _, tx := range c.Transactions() {
 		b := tx.Base()
-		if !b.Complete() {
+		if !b.Complete() || !(w.det.Inspected(b) || ended) {
 			continue
 		}
 		if w.log != nil && !b.Finished {
@@ -405,6 +406,7 @@ func (w *worker) retire(p *packet.Packet, f *flow.Flow[conn]) {
 			}
 			w.log.Tx(p, info, tx)
 		}
+		w.det.Forget(b)
 		b.Finished = true
 		done = true
 	}

@@ -61,7 +61,7 @@ func (w *Worker) Forget(b *app.TxBase) {
 func (w *Worker) Inspected(b *app.TxBase) bool {
 	st, ok := b.Detect.(*txState)
 	if !ok {
-		return false
+		return !w.rs.anyTx // nothing ever will be
 	}
 	for d := app.ToServer; d <= app.ToClient; d++ {
 		if !st.dir[d].done && !(b.OneWay && b.From != d) {
