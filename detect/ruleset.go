@@ -32,7 +32,7 @@ type Ruleset struct {
 	// transaction stage
 	tx      [app.NProto][2][]txGroup
 	txPlain [app.NProto][2][]uint32
-	anyTx   bool
+	anyTx   bool // there are rules on transactions
 }
 
 // Stats says what became of the rules.
@@ -241,6 +241,11 @@ func Compile(rules []rule.Rule, cfg Config) (*Ruleset, []*rule.Error) {
 	})
 	c.thresholds()
 	c.index()
+	for p := range rs.tx {
+		for d := range rs.tx[p] {
+			rs.anyTx = rs.anyTx || len(rs.tx[p][d]) > 0 || len(rs.txPlain[p][d]) > 0
+		}
+	}
 	rs.stats.Buffers = len(rs.buffers)
 	rs.stats.Took = time.Since(start)
 	return rs, c.problems
