@@ -23,6 +23,7 @@ const (
 // there can be (after folding: 128).
 type gramTable struct {
 	filter []uint64 // bit set over the top bits of the hash
+	second []uint64 // the same over another hash, asked only where filter says maybe
 	shift  uint8    // hash >> shift is a bit of filter
 	long   bucketed // by four bytes
 	short  bucketed // patterns of three bytes
@@ -48,6 +49,8 @@ const (
 )
 
 func hash4(key uint32) uint32 { return key * 0x9e3779b1 }
+
+func other4(key uint32) uint32 { return (key ^ key>>15) * 0x85ebca6b }
 
 // common is text that most buffers of most traffic contain. Patterns are not known
 // by four bytes of it if they have others.
@@ -115,9 +118,11 @@ func (t *gramTable) build(m *Matcher, pats, short []uint32) {
 	fbits := min(max(log2ceil(keys*32), 9), max(18, log2ceil(keys*8)), 24)
 	t.shift = uint8(32 - fbits)
 	t.filter = make([]uint64, 1<<fbits/64)
+	t.second = make([]uint64, 1<<fbits/64)
 	set := func(key uint32) {
-		h := hash4(key) >> t.shift
+		h, o := hash4(key)>>t.shift, other4(key)>>t.shift
 		t.filter[h>>6] |= 1 << (h & 63)
+		t.second[o>>6] |= 1 << (o & 63)
 	}
 	for _, c := range cands {
 		set(c.key)
@@ -212,6 +217,9 @@ func (t *gramTable) scan(m *Matcher, data []byte, s *Scratch) {
 }
 
 func (t *gramTable) check(m *Matcher, key uint32, data []byte, i int, s *Scratch) {
+	if o := other4(key) >> (t.shift & 31); t.second[o>>6]>>(o&63)&1 == 0 {
+		return
+	}
 	if len(t.long.cands) > 0 {
 		t.long.check(m, key, data, i, s)
 	}

@@ -10,6 +10,11 @@ type trie struct {
 	slots []slot // open addressing, a power of two
 	shift uint8
 	list  []uint32 // patterns to compare
+	// Most probes find nothing: a bit set over the same hash says so without
+	// fetching a slot from a table that no cache holds.
+	maybe  []uint64
+	mshift uint8
+	none   slot // of a key that is not there
 }
 
 // trieNode: bit r of lens is set if patterns end r bytes (1 to 7) below the node; bit 8 if
@@ -89,8 +94,13 @@ func (t *trie) build(m *Matcher, pats []uint32, back bool) {
 	bits := max(log2ceil(len(entries)*2), 1)
 	t.shift = uint8(64 - bits)
 	t.slots = make([]slot, 1<<bits)
+	mbits := max(log2ceil(len(entries)*16), 6)
+	t.mshift = uint8(64 - mbits)
+	t.maybe = make([]uint64, 1<<mbits/64)
 	for _, e := range entries {
-		i := hash8(e.key, e.tag) >> t.shift
+		h := hash8(e.key, e.tag)
+		t.maybe[h>>t.mshift>>6] |= 1 << (h >> t.mshift & 63)
+		i := h >> t.shift
 		for t.slots[i].tag != 0 {
 			i = (i + 1) & uint64(len(t.slots)-1)
 		}
@@ -104,7 +114,11 @@ func hash8(key uint64, tag uint32) uint64 {
 }
 
 func (t *trie) find(key uint64, tag uint32) *slot {
-	for i := hash8(key, tag) >> (t.shift & 63); ; i = (i + 1) & uint64(len(t.slots)-1) {
+	h := hash8(key, tag)
+	if bit := h >> (t.mshift & 63); t.maybe[bit>>6]>>(bit&63)&1 == 0 {
+		return &t.none
+	}
+	for i := h >> (t.shift & 63); ; i = (i + 1) & uint64(len(t.slots)-1) {
 		e := &t.slots[i]
 		if e.tag == 0 || e.key == key && e.tag == tag {
 			return e // a free slot has an empty list and no child
