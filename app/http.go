@@ -366,7 +366,7 @@ func (t *HTTPTx) HeaderByName(d Dir, name string) ([]byte, bool) {
 func (t *HTTPTx) Bytes(f Field, d Dir, i int) ([]byte, bool) {
 	if t.h2 != nil {
 		if f == HTTP2HeaderName {
-			return t.h2.headerName(d, i)
+			return t.h2.headerName(t, d, i)
 		}
 	}
 	if f == FileName {
@@ -396,10 +396,15 @@ func (t *HTTPTx) Bytes(f Field, d Dir, i int) ([]byte, bool) {
 		case HTTPMethod:
 			return m.inLine(t.method)
 		case HTTPRequestLine:
-			return m.line, len(m.line) > 0 && t.From == ToServer
+			return m.line, len(m.line) > 0 && (t.From == ToServer || t.h2 != nil)
 		case HTTPHost:
 			return t.host, t.hostSet
 		case HTTPHostRaw:
+			if t.h2 != nil {
+				if v, ok := m.pseudo(":authority"); ok {
+					return v, true
+				}
+			}
 			if t.hostFromURI.present {
 				return t.host, t.hostSet
 			}
@@ -439,10 +444,16 @@ func (t *HTTPTx) Bytes(f Field, d Dir, i int) ([]byte, bool) {
 	case HTTPHeaderRaw:
 		return m.raw, m.hasRaw && len(m.raw) > 0
 	case HTTPHeader:
+		if t.h2 != nil {
+			return m.raw, m.hasRaw && len(m.raw) > 0
+		}
 		return m.buildHeader(d), m.hasRaw && len(m.header) > 0
 	case HTTPHeaderNames:
 		return m.buildNames(), m.hasRaw && len(m.names) > 0
 	case HTTPStart:
+		if t.h2 != nil {
+			return nil, false
+		}
 		return m.buildStart(), m.hasRaw && len(m.start) > 0
 	case HTTPContentType:
 		return m.header4(hdrContentType)

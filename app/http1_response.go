@@ -96,8 +96,6 @@ func (p *http1) responseIdle(c *Conn, s *httpSide, data []byte) (int, bool) {
 		t.event("unable_to_match_response_to_request")
 		t.msg[ToServer].line = append(t.msg[ToServer].line[:0], notSeen...)
 		t.uriRaw = span2{0, len(notSeen), true}
-		t.uri = append(t.uri[:0], notSeen...)
-		t.uriSet = true
 		t.reach(ToServer, StageComplete)
 		s.tx = t
 	}
@@ -507,8 +505,9 @@ func (p *http1) upgrade(c *Conn, s *httpSide) {
 	switch {
 	case equalFold(v, "h2c"):
 		p.tunnel(c, s, HTTP2)
-	case equalFold(v, "websocket"):
-		p.tunnel(c, s, WebSocket)
+		if q, ok := c.parser.(*http2); ok {
+			q.mimic(c, t)
+		}
 	default:
 		for d := range t.Progress {
 			p.bodyDone(c, Dir(d), t)

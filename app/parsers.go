@@ -6,6 +6,8 @@ func newParser(p Proto) parser {
 	switch p {
 	case HTTP1:
 		return newHTTP1()
+	case HTTP2:
+		return newHTTP2()
 	case DNS:
 		return newDNS()
 	case FTP:
@@ -26,6 +28,8 @@ func newParser(p Proto) parser {
 		return newKRB5()
 	case DCERPC:
 		return newDCERPC()
+	case SMB:
+		return newSMB()
 	case SMTP:
 		return newSMTP()
 	case SSH:
