@@ -190,3 +190,43 @@ func TestJudgeDCERPC(t *testing.T) {
 		return []string{s}
 	})
 }
+
+// SMB is compared by what rules look at: trees, names, calls.
+func TestJudgeSMB(t *testing.T) {
+	judgeRecords(t, SMB, "smb", func(tx Tx) []string {
+		m := tx.(*SMBTx)
+		switch {
+		case m.Call != nil && m.Call.Type == 0:
+			return []string{fmt.Sprintf("call opnum=%d in=%d out=%d", m.Call.Opnum, m.Call.StubSize(ToServer), m.Call.StubSize(ToClient))}
+		case m.Call != nil:
+			return []string{fmt.Sprintf("bind %d", len(m.Call.Interfaces))}
+		case m.Share != nil || m.NamedPipe != nil:
+			return []string{fmt.Sprintf("tree %s%s", m.Share, m.NamedPipe)}
+		case m.User != nil:
+			return []string{fmt.Sprintf("user %s %s", m.Domain, m.User)}
+		case m.Filename != nil && (m.Command == smb1CreateX || m.Command == smb2Create):
+			name := string(m.Filename)
+			if name == "" {
+				name = "<share_root>"
+			}
+			return []string{"create " + name}
+		}
+		return nil
+	}, func(r eveRecord) []string {
+		switch {
+		case r.str("smb", "dcerpc", "request") == "REQUEST":
+			return []string{fmt.Sprintf("call opnum=%s in=%s out=%s", r.str("smb", "dcerpc", "opnum"), r.str("smb", "dcerpc", "req", "stub_data_size"), r.str("smb", "dcerpc", "res", "stub_data_size"))}
+		case r.str("smb", "dcerpc", "request") == "BIND":
+			return []string{fmt.Sprintf("bind %d", len(list(r, "smb", "dcerpc", "interfaces")))}
+		case strings.Contains(r.str("smb", "command"), "TREE_CONNECT"):
+			return []string{"tree " + r.str("smb", "share") + r.str("smb", "named_pipe")}
+		case r.str("smb", "ntlmssp") != "":
+			return []string{"user " + r.str("smb", "ntlmssp", "domain") + " " + r.str("smb", "ntlmssp", "user")}
+		case strings.Contains(r.str("smb", "command"), "CREATE"):
+			return []string{"create " + r.str("smb", "filename")}
+		}
+		return nil
+	})
+}
+
+func TestJudgeFilesSMB(t *testing.T) { judgeFiles(t, SMB) }

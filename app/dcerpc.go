@@ -99,6 +99,9 @@ func (t *DCERPCTx) Number(f Field, _ Dir, i int) (uint64, bool) { return t.numbe
 
 // dcerpcSession is what a connection or a pipe remembers.
 type dcerpcSession struct {
+	// plain leaves the header of the call away from the data of responses:
+	// over a pipe it does not count, over TCP it does, as Suricata has it.
+	plain  bool
 	ifaces []DCERPCInterface
 	open   []*DCERPCCall
 }
@@ -197,7 +200,11 @@ func (s *dcerpcSession) pdu(d Dir, b []byte) (c *DCERPCCall, fresh bool) {
 			s.ack(c, body, order)
 			c.whole[ToClient] = true
 		case dcerpcResponse:
-			c.data(ToClient, body, 0)
+			at := 0
+			if s.plain {
+				at = 8
+			}
+			c.data(ToClient, body, at)
 			c.whole[ToClient] = flags&2 != 0
 		default:
 			c.whole[ToClient] = true
