@@ -1,0 +1,290 @@
+package iptc
+
+import (
+	"bytes"
+	"errors"
+	"net"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"sync"
+	"testing"
+	"time"
+
+	vnl "github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
+)
+
+var tableNames = []string{"raw", "mangle", "nat", "filter", "security"}
+
+// openAny opens a table, or says that this kernel does not have it.
+func openAny(t *testing.T, f Family, name string) *Table {
+	t.Helper()
+	tab, err := Open(f, name)
+	if errors.Is(err, unix.ENOENT) {
+		t.Logf("this kernel has no %s table %s", f, name)
+		return nil
+	}
+	must(t, err)
+	t.Cleanup(tab.Close)
+	return tab
+}
+
+func TestKernelTables(t *testing.T) {
+	if !inNamespace(t) {
+		return
+	}
+	for _, f := range []Family{IPv4, IPv6} {
+		needTables(t, f)
+		seen := 0
+		for _, name := range tableNames {
+			tab := openAny(t, f, name)
+			if tab == nil {
+				continue
+			}
+			seen++
+			user, err := NewRule(f, Header{In: "lo"}, nil, Target{Kind: Jump, Chain: "one"})
+			must(t, err)
+			must(t, tab.CreateChain("two"))
+			must(t, tab.CreateChain("one"))
+			must(t, tab.Append("OUTPUT", user.WithCounters(Counters{5, 7})))
+			must(t, tab.Append("two", user))
+			must(t, tab.Commit(Lock{}))
+			in, blob, err := tab.build(nil)
+			must(t, err)
+			for h := range hooks { // unused slots mean nothing
+				if in.validHooks&(1<<h) == 0 {
+					tab.in.hook[h], tab.in.underflow[h] = 0, 0
+				}
+			}
+			if in != tab.in || !bytes.Equal(blob, tab.blob) {
+				t.Errorf("%s %s: rebuilt differently", f, name)
+			}
+			if got := tab.Chain("OUTPUT").Rule(0).Counters(); got != (Counters{5, 7}) {
+				t.Errorf("%s %s: counters %v", f, name, got)
+			}
+		}
+		names, err := Names(f)
+		must(t, err)
+		if len(names) != seen {
+			t.Errorf("%s: %d tables opened, the kernel lists %v", f, seen, names)
+		}
+	}
+	_, err := Open(IPv4, "no such table")
+	var e *Error
+	if !errors.As(err, &e) || e.Strerror() != "Table does not exist (do you need to insmod?)" {
+		t.Errorf("no such table: %v", err)
+	}
+}
+
+// TestBothEditsSurvive: two snapshots of one table are edited, then committed one
+// after the other.
+func TestBothEditsSurvive(t *testing.T) {
+	if !inNamespace(t) {
+		return
+	}
+	needTables(t, IPv4)
+	a, b := open(t, IPv4, "filter"), open(t, IPv4, "filter")
+	rule := func(k Kind) *Rule {
+		r, err := NewRule(IPv4, Header{Src: netip.MustParseAddr("192.0.2.1")}, nil, Target{Kind: k})
+		must(t, err)
+		return r
+	}
+	must(t, a.Append("INPUT", rule(Drop)))
+	must(t, a.CreateChain("x"))
+	must(t, b.Append("INPUT", rule(Accept)))
+	must(t, b.CreateChain("y"))
+	must(t, a.Commit(Lock{}))
+	must(t, b.Commit(Lock{}))
+	now := open(t, IPv4, "filter")
+	if c := now.Chain("INPUT"); c.Len() != 2 || c.Rule(0).Target().Kind != Drop || c.Rule(1).Target().Kind != Accept {
+		t.Errorf("INPUT has %d rules", c.Len())
+	}
+	if now.Chain("x") == nil || now.Chain("y") == nil {
+		t.Error("a chain is lost")
+	}
+	// An edit that is not possible any more says so, and does nothing.
+	must(t, a.Refresh())
+	must(t, a.DeleteNum("INPUT", 1))
+	must(t, a.SetPolicy("FORWARD", Drop, nil))
+	must(t, now.Flush("INPUT"))
+	must(t, now.Commit(Lock{}))
+	if err := a.Commit(Lock{}); !errors.Is(err, unix.E2BIG) {
+		t.Errorf("deleted what is gone: %v", err)
+	}
+	must(t, a.Refresh())
+	if a.Chain("FORWARD").Policy() != Accept {
+		t.Error("half a commit was done")
+	}
+	// What the kernel refuses leaves everything as it was.
+	loop, err := NewRule(IPv4, Header{}, nil, Target{Kind: Jump, Chain: "x"})
+	must(t, err)
+	must(t, a.Append("INPUT", loop))
+	must(t, a.Append("x", loop))
+	if err := a.Commit(Lock{}); !errors.Is(err, unix.ELOOP) {
+		t.Errorf("a loop: %v", err)
+	}
+}
+
+func TestLock(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "lock")
+	release, err := Lock{File: path}.Take()
+	must(t, err)
+	st, err := os.Stat(path)
+	must(t, err)
+	if st.Mode().Perm() != 0o600 {
+		t.Errorf("mode %v", st.Mode())
+	}
+	if _, err := (Lock{File: path, Wait: -1}).Take(); !errors.Is(err, ErrLocked) {
+		t.Errorf("taken twice: %v", err)
+	}
+	start := time.Now()
+	if _, err := (Lock{File: path, Wait: 50 * time.Millisecond}).Take(); !errors.Is(err, ErrLocked) || time.Since(start) < 50*time.Millisecond {
+		t.Errorf("after %v: %v", time.Since(start), err)
+	}
+	done := make(chan error)
+	go func() {
+		again, err := Lock{File: path}.Take()
+		if err == nil {
+			again()
+		}
+		done <- err
+	}()
+	release()
+	must(t, <-done)
+	t.Setenv("XTABLES_LOCKFILE", filepath.Join(t.TempDir(), "no/such/folder"))
+	if _, err := (Lock{}).Take(); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("XTABLES_LOCKFILE is not looked at: %v", err)
+	}
+}
+
+// TestCommitsUnderTraffic: while packets run over the rules, commits lose neither
+// a packet nor a count.
+func TestCommitsUnderTraffic(t *testing.T) {
+	if !inNamespace(t) {
+		return
+	}
+	needTables(t, IPv4)
+	lo, err := vnl.LinkByName("lo")
+	must(t, err)
+	must(t, vnl.LinkSetUp(lo))
+	const commits = 1000
+	tab := open(t, IPv4, "filter")
+	count, err := NewRule(IPv4, Header{Proto: unix.IPPROTO_UDP}, nil, Target{})
+	must(t, err)
+	must(t, tab.CreateChain("side"))
+	into, err := NewRule(IPv4, Header{Proto: unix.IPPROTO_UDP}, nil, Target{Kind: Jump, Chain: "side"})
+	must(t, err)
+	must(t, tab.Append("OUTPUT", count))
+	must(t, tab.Append("OUTPUT", into))
+	must(t, tab.Append("side", count))
+	must(t, tab.Append("INPUT", count))
+	must(t, tab.Commit(Lock{}))
+
+	recv, err := net.ListenUDP("udp4", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
+	must(t, err)
+	defer recv.Close()
+	stop, sent := make(chan bool), uint64(0)
+	got := uint64(0)
+	var wg sync.WaitGroup
+	wg.Go(func() { // one packet under way at a time: none is lost to a full buffer
+		c, err := net.DialUDP("udp4", nil, recv.LocalAddr().(*net.UDPAddr))
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		defer c.Close()
+		b := make([]byte, 100)
+		for {
+			select {
+			case <-stop:
+				return
+			default:
+			}
+			if _, err := c.Write(b); err != nil {
+				t.Error(err)
+				return
+			}
+			sent++
+			_ = recv.SetReadDeadline(time.Now().Add(5 * time.Second))
+			if _, _, err := recv.ReadFrom(b); err != nil {
+				t.Errorf("packet %d did not arrive: %v", sent, err)
+				return
+			}
+			got++
+		}
+	})
+	other, err := NewRule(IPv4, Header{Src: netip.MustParseAddr("192.0.2.9")}, nil, Target{Kind: Drop})
+	must(t, err)
+	for i := range commits {
+		chain := []string{"OUTPUT", "INPUT", "side", "FORWARD"}[i%4]
+		if i%8 < 4 {
+			must(t, tab.Insert(chain, 0, other))
+		} else {
+			must(t, tab.Delete(chain, other))
+		}
+		must(t, tab.Commit(Lock{}))
+	}
+	close(stop)
+	wg.Wait()
+	must(t, tab.Refresh())
+	if got != sent || sent == 0 {
+		t.Errorf("%d packets sent, %d received", sent, got)
+	}
+	for chain, n := range map[string]int{"OUTPUT": 2, "side": 1, "INPUT": 1} {
+		c := tab.Chain(chain)
+		if c.Len() != n {
+			t.Fatalf("%s has %d rules", chain, c.Len())
+		}
+		for i, r := range c.Rules() {
+			if r.Counters() != (Counters{sent, sent * 128}) {
+				t.Errorf("%s rule %d counted %v of %d packets", chain, i, r.Counters(), sent)
+			}
+		}
+	}
+	t.Logf("%d packets during %d commits", sent, commits)
+}
+
+// TestZeroKeepsWhatCameSince: zeroing takes away what the snapshot saw and no
+// more.
+func TestZeroKeepsWhatCameSince(t *testing.T) {
+	if !inNamespace(t) {
+		return
+	}
+	needTables(t, IPv4)
+	tab := open(t, IPv4, "filter")
+	r, err := NewRule(IPv4, Header{In: "nowhere"}, nil, Target{})
+	must(t, err)
+	must(t, tab.Append("INPUT", r.WithCounters(Counters{10, 1000})))
+	must(t, tab.Append("INPUT", r.WithCounters(Counters{20, 2000})))
+	must(t, tab.Commit(Lock{}))
+	late := open(t, IPv4, "filter")
+	must(t, setAddCounters(late.fd, IPv4, "filter", []Counters{{1, 100}, {2, 200}, {}, {}, {}, {}}))
+	must(t, tab.ZeroCounter("INPUT", 0))
+	must(t, tab.SetCounter("INPUT", 1, Counters{3, 4}))
+	must(t, tab.Commit(Lock{}))
+	if a, b := tab.Chain("INPUT").Rule(0).Counters(), tab.Chain("INPUT").Rule(1).Counters(); a != (Counters{1, 100}) || b != (Counters{3, 4}) {
+		t.Errorf("%v %v", a, b)
+	}
+	must(t, tab.SetPolicy("INPUT", Drop, &Counters{8, 9}))
+	must(t, tab.Commit(Lock{}))
+	if c := tab.Chain("INPUT"); c.Policy() != Drop || c.Counters() != (Counters{8, 9}) {
+		t.Errorf("%v %v", c.Policy(), c.Counters())
+	}
+	must(t, tab.Zero("INPUT"))
+	must(t, tab.Commit(Lock{}))
+	if c := tab.Chain("INPUT"); c.Counters() != (Counters{}) || c.Rule(0).Counters() != (Counters{}) {
+		t.Errorf("%v %v", c.Rule(0).Counters(), c.Counters())
+	}
+}
+
+func TestNoPrivilege(t *testing.T) {
+	if os.Getuid() == 0 {
+		t.Skip("root may do this")
+	}
+	_, err := Open(IPv4, "filter")
+	var e *Error
+	if !errors.As(err, &e) || !errors.Is(err, os.ErrPermission) || e.Strerror() != "Permission denied (you must be root)" {
+		t.Errorf("%v", err)
+	}
+}
