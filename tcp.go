@@ -7,6 +7,7 @@ import (
 	"github.com/garita/garita/eve"
 	"github.com/garita/garita/flow"
 	"github.com/garita/garita/packet"
+	"github.com/garita/garita/rule"
 	"github.com/garita/garita/stream"
 )
 
@@ -39,6 +40,12 @@ func (w *worker) segment(p *packet.Packet, f *flow.Flow[conn], dir app.Dir) (app
 		w.st.streamDrop(max(r.Drop, r.Why))
 		w.refuse(p, f, dir, r)
 		return dir, false
+	}
+	switch r.Exception {
+	case stream.PassFlow, stream.Bypass:
+		c.det.SetAction(rule.Pass)
+	case stream.PassPacket:
+		w.pass = true
 	}
 	for i := range r.Edits {
 		e := &r.Edits[i]
@@ -115,10 +122,12 @@ func (w *worker) settle(p *packet.Packet, f *flow.Flow[conn], dir app.Dir) {
 	if n := len(w.in.Raw); n > 0 {
 		w.tcp.RawDone(&c.tcp, stream.Dir(dir), w.in.RawOffset+uint64(n))
 	}
-	if p.Verdict.Dropped() {
+	if p.Verdict.Dropped() && p.Number == 0 {
 		w.tcp.Rollback(&c.tcp)
 		return
 	}
+	// In a capture, what follows is an answer to the packet although we would
+	// have dropped it.
 	w.tcp.Commit(&c.tcp)
 	if s := c.tcp.State(); s == stream.Closed && f.State() != flow.Closed {
 		w.flows.SetState(f, flow.Closed)

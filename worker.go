@@ -44,6 +44,7 @@ type worker struct {
 	events     []string // scratch: names of stream events
 	endBuf     []byte   // scratch: the packet that stands for the end of a flow
 	lastNumber uint64
+	pass       bool // an exception policy lets this packet go uninspected
 	key        flow.Key
 	env        *app.Env
 	spare      []*app.Conn
@@ -197,6 +198,7 @@ const maxTunnels = 4
 func (w *worker) inspect(p *packet.Packet) {
 	in := &w.in
 	*in = detect.Input{Packet: p}
+	w.pass = false
 	if !w.key.SetPacket(p, zone(p)) {
 		w.det.Inspect(in, &w.out)
 		w.apply(p, nil, app.ToServer)
@@ -223,8 +225,10 @@ func (w *worker) inspect(p *packet.Packet) {
 		}
 	}
 	in.Flow, in.Dir = &f.Value.det, dir
-	w.det.Inspect(in, &w.out)
-	w.apply(p, f, dir)
+	if !w.pass {
+		w.det.Inspect(in, &w.out)
+		w.apply(p, f, dir)
+	}
 	if added {
 		w.settle(p, f, dir)
 	}
