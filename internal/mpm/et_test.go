@@ -164,6 +164,7 @@ func BenchmarkReal(b *testing.B) {
 					a.scan(d, &s)
 				}
 			}), total, len(bufs))
+			b.ReportMetric(float64(len(a.next))*4/1024, "table-KiB")
 		})
 		b.Run(title+"/naive", func(b *testing.B) {
 			few := bufs[:min(len(bufs), 4)]
@@ -194,6 +195,45 @@ func quickest(b *testing.B, f func()) time.Duration {
 func report(b *testing.B, best time.Duration, bytes int64, buffers int) {
 	b.ReportMetric(float64(bytes)/1e6/best.Seconds(), "best-MB/s")
 	b.ReportMetric(float64(best.Nanoseconds())/float64(buffers), "best-ns/buffer")
+}
+
+// BenchmarkMixed scans buffers of all kinds in turn, as traffic does: no table stays in the nearest cache.
+func BenchmarkMixed(b *testing.B) {
+	r := loadReal(b)
+	type job struct {
+		kind int
+		data []byte
+	}
+	var jobs []job
+	var ms []*Matcher
+	var as []*automaton
+	var total int64
+	rng := rand.New(rand.NewPCG(13, 14))
+	for k, name := range measured {
+		ms = append(ms, Build(r.patterns[name]))
+		as = append(as, newAutomaton(r.patterns[name]))
+		for _, d := range sample(r.buffers[name], 1<<18) {
+			d = d[:min(len(d), 2048)]
+			jobs = append(jobs, job{k, d})
+			total += int64(len(d))
+		}
+	}
+	rng.Shuffle(len(jobs), func(i, j int) { jobs[i], jobs[j] = jobs[j], jobs[i] })
+	var s Scratch
+	b.Run("mpm", func(b *testing.B) {
+		report(b, quickest(b, func() {
+			for _, j := range jobs {
+				ms[j.kind].Scan(j.data, &s)
+			}
+		}), total, len(jobs))
+	})
+	b.Run("ac", func(b *testing.B) {
+		report(b, quickest(b, func() {
+			for _, j := range jobs {
+				as[j.kind].scan(j.data, &s)
+			}
+		}), total, len(jobs))
+	})
 }
 
 func BenchmarkBuild(b *testing.B) {

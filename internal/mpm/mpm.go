@@ -52,6 +52,7 @@ type Matcher struct {
 	ids   []uint32 // indexes given to Build, grouped by distinct pattern
 	empty []uint32 // distinct patterns without bytes
 	one   []single
+	ones  [4]uint64 // the bytes of one
 	pairs []*pairTable
 	gram  gramTable
 	pre   trie
@@ -143,7 +144,12 @@ func Build(ps []Pattern) *Matcher {
 		case p.anchor == Suffix:
 			suf = append(suf, id)
 		case p.n == 1:
-			m.one = append(m.one, single{m.blob[p.off], p.nocase, id})
+			b := m.blob[p.off]
+			m.one = append(m.one, single{b, p.nocase, id})
+			m.ones[b>>6] |= 1 << (b & 63)
+			if p.nocase {
+				m.ones[(b-0x20)>>6] |= 1 << ((b - 0x20) & 63)
+			}
 		case p.n == 2:
 			two = append(two, id)
 		case p.n == 3:

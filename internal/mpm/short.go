@@ -91,10 +91,25 @@ func (t *pairTable) scan(data []byte, s *Scratch) {
 	}
 }
 
+// scanOne finds patterns of one byte: in long data with a fast search for each, in short data
+// by looking at every byte.
 func (m *Matcher) scanOne(data []byte, s *Scratch) {
-	for _, o := range m.one {
-		if bytes.IndexByte(data, o.b) >= 0 || o.fold && bytes.IndexByte(data, o.b-0x20) >= 0 {
-			s.add(o.pat)
+	if len(data) > 16*len(m.one) {
+		for _, o := range m.one {
+			if bytes.IndexByte(data, o.b) >= 0 || o.fold && bytes.IndexByte(data, o.b-0x20) >= 0 {
+				s.add(o.pat)
+			}
+		}
+		return
+	}
+	for _, b := range data {
+		if m.ones[b>>6]>>(b&63)&1 == 0 {
+			continue
+		}
+		for _, o := range m.one {
+			if (o.b == b || o.fold && o.b == b|0x20) && !s.has(o.pat) {
+				s.add(o.pat)
+			}
 		}
 	}
 }
