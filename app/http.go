@@ -81,7 +81,7 @@ func methodOf(m []byte) httpMethod {
 // Protocol versions.
 const (
 	httpInvalid = -1
-	http09      = 9
+	http09      = 9 // or none
 	http10      = 100
 	http11      = 101
 )
@@ -213,7 +213,8 @@ type httpMsg struct {
 	extra []byte // joined and folded header values
 
 	headers []httpHeader
-	known   [nHdr]int16 // index of the header + 1
+	joined  []httpHeader // of HTTP/2: headers that came more than once
+	known   [nHdr]int16  // index of the header + 1; negative: of joined
 
 	started bool // bytes of this direction were seen
 	hasRaw  bool // the header block is complete
@@ -238,7 +239,7 @@ const (
 )
 
 func (m *httpMsg) reset() {
-	*m = httpMsg{line: m.line[:0], raw: m.raw[:0], extra: m.extra[:0], headers: m.headers[:0],
+	*m = httpMsg{line: m.line[:0], raw: m.raw[:0], extra: m.extra[:0], headers: m.headers[:0], joined: m.joined[:0],
 		header: m.header[:0], names: m.names[:0], start: m.start[:0]}
 }
 
@@ -262,8 +263,11 @@ func (m *httpMsg) inLine(s span2) ([]byte, bool) { return m.line[s.off : s.off+s
 
 // get returns the header, nil if absent.
 func (m *httpMsg) get(k httpKnown) *httpHeader {
-	if i := m.known[k]; i > 0 {
+	switch i := m.known[k]; {
+	case i > 0:
 		return &m.headers[i-1]
+	case i < 0:
+		return &m.joined[-i-1]
 	}
 	return nil
 }
@@ -444,9 +448,6 @@ func (t *HTTPTx) Bytes(f Field, d Dir, i int) ([]byte, bool) {
 	case HTTPHeaderRaw:
 		return m.raw, m.hasRaw && len(m.raw) > 0
 	case HTTPHeader:
-		if t.h2 != nil {
-			return m.raw, m.hasRaw && len(m.raw) > 0
-		}
 		return m.buildHeader(d), m.hasRaw && len(m.header) > 0
 	case HTTPHeaderNames:
 		return m.buildNames(), m.hasRaw && len(m.names) > 0

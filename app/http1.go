@@ -18,7 +18,6 @@ type httpState uint8
 const (
 	hsIdle httpState = iota
 	hsLine
-	hsProbe09     // request without protocol: is there a header line behind it?
 	hsHeaders     // and trailers
 	hsConnectWait // CONNECT was sent, the answer decides
 	hsBodyLength

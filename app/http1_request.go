@@ -10,8 +10,6 @@ func (p *http1) request(c *Conn, s *httpSide, data []byte) (n int, ok bool) {
 		return p.requestIdle(c, s, data)
 	case hsLine:
 		return p.requestLine(c, s, data)
-	case hsProbe09:
-		return p.requestProbe(c, s, data, false)
 	case hsHeaders:
 		return p.requestHeaders(c, s, data)
 	case hsConnectWait:
@@ -230,47 +228,13 @@ func (p *http1) afterRequestLine(c *Conn, s *httpSide) {
 	if t.uriRaw.present {
 		t.takeURI(&c.env.Config.HTTP)
 	}
-	if t.kind == methodGet || t.kind == methodPost || t.msg[ToServer].line[0] != 0 {
-		t.reach(ToServer, StageLine)
-	}
 	if !t.msg[ToServer].protocol.present {
-		s.state = hsProbe09
-		return
+		t.event("request_line_missing_protocol")
 	}
+	t.reach(ToServer, StageLine)
+	// Headers may follow even if there is no protocol: HTTP/0.9 is dead, but
+	// servers take requests of that look.
 	s.state = hsHeaders
-}
-
-// requestProbe decides between a request of HTTP/0.9, which is a line only,
-// and one whose protocol is missing: a header line follows then.
-func (p *http1) requestProbe(c *Conn, s *httpSide, data []byte, closed bool) (int, bool) {
-	spaces := false
-	for _, b := range data {
-		switch {
-		case b == ':':
-			s.tx.event("request_line_missing_protocol")
-			s.state = hsHeaders
-			s.tx.msg[ToServer].version = httpInvalid
-			return 0, true
-		case isLWS(b):
-			spaces = true
-			continue
-		case !isSpace(b) && !spaces:
-			continue
-		}
-		p.short(c, s)
-		return 0, true
-	}
-	if !closed && len(data) < 1024 {
-		return 0, false
-	}
-	p.short(c, s)
-	return 0, true
-}
-
-// short ends a request of HTTP/0.9: what follows it means nothing.
-func (p *http1) short(c *Conn, s *httpSide) {
-	p.endMessage(c, ToServer, s)
-	s.state = hsIgnore
 }
 
 func (p *http1) requestHeaders(c *Conn, s *httpSide, data []byte) (int, bool) {
@@ -412,14 +376,6 @@ func (p *http1) closeRequest(c *Conn, s *httpSide, tail []byte) {
 		if len(tail) > 0 && s.tx != nil {
 			s.tx.event("request_line_incomplete")
 			p.takeRequestLine(c, s, chomp(tail))
-			if s.state == hsProbe09 {
-				p.short(c, s)
-			}
-		}
-	case hsProbe09:
-		p.requestProbe(c, s, tail, true)
-		if s.state == hsHeaders {
-			p.closeHeaders(c, ToServer, s, tail)
 		}
 	case hsHeaders:
 		p.closeHeaders(c, ToServer, s, tail)

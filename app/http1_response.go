@@ -71,6 +71,7 @@ func (p *http1) responseIdle(c *Conn, s *httpSide, data []byte) (int, bool) {
 			}
 		}
 		if lf > 0 {
+			p.bodyData(c, ToClient, t, data[:lf])
 			return lf, true // blank lines
 		}
 		yes, more := looksHTTP(data)
@@ -103,13 +104,6 @@ func (p *http1) responseIdle(c *Conn, s *httpSide, data []byte) (int, bool) {
 	t.msg[ToClient].started = true
 	s.open = true
 	s.trailer, s.chunked, s.junk = false, false, false
-	if t.msg[ToServer].version == http09 && t.msg[ToServer].started && t.Done(ToServer) {
-		t.reach(ToClient, StageLine)
-		t.reach(ToClient, StageHeaders)
-		p.beginBody(c, ToClient, t)
-		s.state = hsBodyClose
-		return 0, true
-	}
 	if !t.Done(ToServer) && p.side[ToServer].tx == t && p.side[ToServer].state == hsLine {
 		t.event("request_line_incomplete")
 	}
@@ -503,6 +497,9 @@ func (p *http1) upgrade(c *Conn, s *httpSide) {
 	t := s.tx
 	v, _ := t.msg[ToClient].value(hdrUpgrade)
 	switch {
+	case equalFold(v, "h2c") && t.From == ToClient:
+		t.event("failed_protocol_change")
+		c.stop()
 	case equalFold(v, "h2c"):
 		p.tunnel(c, s, HTTP2)
 		if q, ok := c.parser.(*http2); ok {

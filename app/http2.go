@@ -456,8 +456,32 @@ func (p *http2) addHeader(t *HTTPTx, d Dir, name, value string) {
 	n := m.raw[off : int(off)+len(name)]
 	h := httpHeader{name: span{off, uint32(len(name))}, value: span{off + uint32(len(name)) + 2, uint32(len(value))}, known: knownHeader(n)}
 	m.headers = append(m.headers, h)
-	if h.known != hdrOther && m.known[h.known] == 0 {
+	switch {
+	case h.known == hdrOther:
+	case m.known[h.known] == 0:
 		m.known[h.known] = int16(len(m.headers))
+	default:
+		// Fields that ask for it by name see the values joined.
+		var old httpHeader
+		i := m.known[h.known]
+		if i > 0 {
+			old = m.headers[i-1]
+		} else {
+			old = m.joined[-i-1]
+		}
+		o := len(m.extra)
+		if old.value.off&inExtra == 0 || int(old.value.off&^inExtra+old.value.n) != o {
+			m.extra = append(m.extra, m.at(old.value)...)
+			old.value = span{uint32(o) | inExtra, old.value.n}
+		}
+		m.extra = append(append(m.extra, ", "...), value...)
+		old.value.n += 2 + uint32(len(value))
+		if i > 0 {
+			m.joined = append(m.joined, old)
+			m.known[h.known] = -int16(len(m.joined))
+		} else {
+			m.joined[-i-1] = old
+		}
 	}
 }
 
