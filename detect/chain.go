@@ -23,6 +23,7 @@ type node struct {
 	num  *byteOp
 	b64  *base64Op
 	asn  *asn1Op
+	data *datasetRef
 	size numRange // bsize
 }
 
@@ -39,6 +40,7 @@ const (
 	opSize
 	opBase64
 	opASN1
+	opDataset
 )
 
 type nodeFlags uint16
@@ -166,6 +168,10 @@ func (m *matcher) run(c *chain, i int) bool {
 			return true
 		}
 		return m.run(c, i+1)
+	case opDataset:
+		if !m.dataset(n) {
+			return false
+		}
 	case opASN1:
 		if !m.asn1(n.asn) {
 			return false

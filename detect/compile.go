@@ -56,6 +56,7 @@ type condList struct {
 	stage  uint8
 	dirs   app.DirSet
 	protos app.ProtoSet
+	file   bool // conditions on one and the same file
 }
 
 // buffer is a buffer as it is named in a rule, before it is interned.
@@ -610,7 +611,7 @@ func (b *builder) buildLists(fastList *list) error {
 		}
 		for dir := app.ToServer; dir <= app.ToClient; dir++ {
 			if s.dirs.Has(dir) && cl.dirs.Has(dir) {
-				s.engines[dir] = append(s.engines[dir], engine{kind: engineConds, stage: cl.stage, conds: cl.conds})
+				s.engines[dir] = append(s.engines[dir], engine{kind: engineConds, stage: cl.stage, conds: cl.conds, file: cl.file})
 			}
 		}
 	}

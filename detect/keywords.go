@@ -120,6 +120,15 @@ func keywordTable() map[string]keyword {
 		"tls.version":         {kwTLSVersion, needs, false},
 		"ssl_version":         {kwSSLVersion, needs, false},
 		"asn1":                {kwASN1, needs, false},
+		"dataset":             {kwDataset, needs, false},
+		"datarep":             {kwDatarep, needs, false},
+		"tls.fingerprint":     {kwTLSText, needs, false},
+		"tls.subject":         {kwTLSText, needs, false},
+		"tls.issuerdn":        {kwTLSText, needs, false},
+		"tls_cert_notbefore":  {kwTLSDate, needs, false},
+		"tls_cert_notafter":   {kwTLSDate, needs, false},
+		"tls_cert_expired":    {kwTLSValid, none, false},
+		"tls_cert_valid":      {kwTLSValid, none, false},
 		"tag":                 {kwTag, needs, false},
 
 		// rates
@@ -128,6 +137,8 @@ func keywordTable() map[string]keyword {
 	}
 	addBuffers(m)
 	addTransforms(m)
+	addFieldKeywords(m)
+	addFileKeywords(m)
 	return m
 }
 

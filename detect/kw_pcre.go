@@ -53,7 +53,11 @@ func kwPcre(b *builder, v string) error {
 	if slash < 0 {
 		return b.fail(off, "the expression is not closed by a slash", `write pcre:"/…/i";`)
 	}
-	flags, letters := pcre.ParseFlags(expr[slash+1:])
+	tail, inner, _ := strings.Cut(expr[slash+1:], ",")
+	if inner != "" {
+		names = inner
+	}
+	flags, letters := pcre.ParseFlags(tail)
 	expr = expr[:slash]
 	n := node{op: opRegex}
 	if neg {

@@ -3,6 +3,7 @@ package detect
 import (
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/garita/garita/app"
 )
@@ -79,4 +80,73 @@ func ftpBounce(in *Input, arg []byte) bool {
 		}
 	}
 	return false
+}
+
+// kwTLSText is the older form of the certificate buffers: a text that the
+// field is, or that is in it.
+func kwTLSText(b *builder, v string) error {
+	neg, text, _, err := b.quoted(v)
+	if err != nil {
+		return err
+	}
+	c := txCond{name: text, neg: neg}
+	switch b.o.Name {
+	case "tls.fingerprint":
+		c.op, c.field = txText, app.TLSCertFingerprint
+	case "tls.subject":
+		c.op, c.field = txContains, app.TLSCertSubject
+	default:
+		c.op, c.field = txContains, app.TLSCertIssuer
+	}
+	b.fieldCond(c)
+	return nil
+}
+
+// kwTLSDate compares a date of the certificate: "<2015-10", ">2015-10-22T23:59",
+// "2015-10<>2016-10", or seconds since 1970.
+func kwTLSDate(b *builder, v string) error {
+	f := app.TLSCertNotBefore
+	if b.o.Name == "tls_cert_notafter" {
+		f = app.TLSCertNotAfter
+	}
+	var r numRange
+	s := strings.Trim(v, `" `)
+	date := func(s string) uint64 {
+		s = strings.TrimSpace(s)
+		if n, ok := parseNum(s, 64); ok && len(s) > 4 {
+			return n
+		}
+		for _, layout := range []string{"2006", "2006-01", "2006-01-02", "2006-01-02T15", "2006-01-02T15:04", "2006-01-02T15:04:05", "2006-01-02 15:04:05", "2006-01-02 15:04", "2006-01-02 15"} {
+			if t, err := time.Parse(layout, s); err == nil {
+				return uint64(max(0, t.Unix()))
+			}
+		}
+		return 0
+	}
+	lo, hi, ok := strings.Cut(s, "<>")
+	switch {
+	case ok:
+		r = numRange{op: numIn, a: date(lo), b: date(hi)}
+	case strings.HasPrefix(s, "<"):
+		r = numRange{op: numLT, a: date(s[1:])}
+	case strings.HasPrefix(s, ">"):
+		r = numRange{op: numGT, a: date(s[1:])}
+	default:
+		r = numRange{op: numEQ, a: date(s)}
+	}
+	if r.a == 0 || r.op == numIn && r.b == 0 {
+		return b.fail(0, "not a date: "+strconv.Quote(v), "write <2015-10-22, >2015-10 or 2015-01<>2016-01")
+	}
+	b.fieldCond(txCond{op: txNumber, field: f, num: r})
+	return nil
+}
+
+func kwTLSValid(b *builder, _ string) error {
+	if b.o.Name == "tls_cert_expired" {
+		b.fieldCond(txCond{op: txAge, field: app.TLSCertNotAfter})
+		return nil
+	}
+	b.fieldCond(txCond{op: txAge, field: app.TLSCertNotBefore})
+	b.fieldCond(txCond{op: txAge, field: app.TLSCertNotAfter, neg: true})
+	return nil
 }

@@ -21,7 +21,8 @@ const (
 	numLE
 	numGT
 	numGE
-	numIn     // a < x < b
+	numIn // a < x < b
+	numWithin
 	numNotIn  // not numIn
 	numAnyBit // x & a != 0
 	numMaskEQ // x & a == b
@@ -44,6 +45,8 @@ func (r *numRange) match(x uint64) bool {
 		return x >= r.a
 	case numIn:
 		return r.a < x && x < r.b
+	case numWithin:
+		return r.a <= x && x <= r.b
 	case numNotIn:
 		return !(r.a < x && x < r.b)
 	case numAnyBit:

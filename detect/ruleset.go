@@ -147,6 +147,7 @@ type compiler struct {
 	names    map[string]uint32
 	strs     map[string]string
 	regexes  map[regexKey]*pcre.Regexp
+	sets     map[string]*dataset
 	num      int32
 	maxVars  int
 	curr     *rule.Rule
@@ -175,7 +176,7 @@ func Compile(rules []rule.Rule, cfg Config) (*Ruleset, []*rule.Error) {
 		rs: rs, cfg: &rs.cfg, classes: cfg.Classes, refs: cfg.References, features: cfg.Features,
 		addrIDs: map[string]int32{}, portIDs: map[string]int32{}, termAddr: map[string]int32{}, termPort: map[string]int32{},
 		termErr: map[string]error{}, bufIDs: map[string]int32{}, names: map[string]uint32{}, strs: map[string]string{},
-		regexes: map[regexKey]*pcre.Regexp{}, keywords: keywordTable(),
+		regexes: map[regexKey]*pcre.Regexp{}, keywords: keywordTable(), sets: map[string]*dataset{},
 	}
 	if cfg.Vars != nil {
 		c.vars = *cfg.Vars
@@ -239,6 +240,9 @@ func Compile(rules []rule.Rule, cfg Config) (*Ruleset, []*rule.Error) {
 			cmp.Compare(x.flowvar, y.flowvar), cmp.Compare(x.pktvar, y.pktvar), cmp.Compare(x.hostbits, y.hostbits), cmp.Compare(x.ipbits, y.ipbits),
 			cmp.Compare(x.prio, y.prio))
 	})
+	for i := range rs.sigs {
+		rs.anyTx = rs.anyTx || rs.sigs[i].flags&sigTx != 0
+	}
 	c.thresholds()
 	c.index()
 	for p := range rs.tx {

@@ -95,6 +95,7 @@ type engine struct {
 	stage  uint8
 	multi  bool
 	fast   bool
+	file   bool // conditions on one file
 	absent absence
 	buf    int32  // of engineBuffer: index of a bufDef
 	chain  *chain // engineBuffer

@@ -249,6 +249,9 @@ func (w *Worker) engine(e *engine, s *sig, in *Input, tx app.Tx, progress uint8,
 		return notYet, false
 	case engineConds:
 		final := through || progress > e.stage || e.stage > 0 && progress >= e.stage
+		if e.file {
+			return w.matchFiles(e.conds, in, tx.Base(), in.Dir, through), false
+		}
 		for i := range e.conds {
 			if v := w.matchTx(&e.conds[i], in, tx, in.Dir, final); v != matches {
 				return v, false

@@ -1,6 +1,7 @@
 package detect
 
 import (
+	"bytes"
 	"slices"
 	"strings"
 
@@ -9,12 +10,16 @@ import (
 
 // txCond is a condition on a transaction that is not a chain of contents.
 type txCond struct {
-	op    txCondOp
-	neg   bool
-	field app.Field
-	num   numRange
-	name  string
-	set   []uint64
+	op     txCondOp
+	neg    bool
+	field  app.Field
+	num    numRange
+	name   string
+	set    []uint64
+	ranges []numRange
+	texts  []string
+	low    uint64
+	hash   *hashSet
 }
 
 type txCondOp uint8
@@ -26,6 +31,18 @@ const (
 	txFtpBounce
 	txVersions // a number is in a set
 	txText     // a field is this text
+	txTextIn
+	txContains
+	txNumberIn // a number is in one of several ranges
+	txTagged   // a number's upper half is low, and the lower half as num says
+	txIface
+	txAge // a time is before or after the packet's
+	txFile
+	txFileName
+	txFileExt
+	txFileSize
+	txFileHash
+	txFileMagic
 )
 
 // verdict is what a condition on a transaction says: yes, not yet, never.
@@ -70,6 +87,66 @@ func (w *Worker) matchTx(c *txCond, in *Input, tx app.Tx, d app.Dir, final bool)
 		case !ok || n == 0:
 			return miss
 		case slices.Contains(c.set, n) != c.neg:
+			return matches
+		}
+		return miss
+	case txNumberIn:
+		for i := 0; ; i++ {
+			n, ok := tx.Number(c.field, d, i)
+			if !ok {
+				return miss
+			}
+			in := false
+			for j := range c.ranges {
+				in = in || c.ranges[j].match(n)
+			}
+			if in != c.neg {
+				return matches
+			}
+		}
+	case txTagged:
+		for i := 0; ; i++ {
+			n, ok := tx.Number(c.field, d, i)
+			if !ok {
+				return miss
+			}
+			if n>>32 == c.low && c.num.match(n&0xffffffff) {
+				return matches
+			}
+		}
+	case txIface:
+		for i := 0; ; i++ {
+			v, ok := tx.Bytes(c.field, d, i)
+			if !ok {
+				return miss
+			}
+			if len(v) >= 18 && string(v[:16]) == c.name && c.num.match(uint64(v[16])<<8|uint64(v[17])) {
+				return matches
+			}
+		}
+	case txTextIn, txContains:
+		for i := 0; ; i++ {
+			v, ok := tx.Bytes(c.field, d, i)
+			if !ok {
+				return miss
+			}
+			hit := false
+			if c.op == txContains {
+				hit = bytes.Contains(v, []byte(c.name))
+			}
+			for _, t := range c.texts {
+				hit = hit || string(v) == t
+			}
+			if hit != c.neg {
+				return matches
+			}
+		}
+	case txAge:
+		n, ok := tx.Number(c.field, d, 0)
+		if !ok {
+			return miss
+		}
+		if (n < uint64(max(0, in.Packet.Time/1e9))) != c.neg {
 			return matches
 		}
 		return miss

@@ -1,0 +1,222 @@
+package detect
+
+import (
+	"crypto/md5"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/hex"
+	"net/netip"
+	"strconv"
+	"strings"
+	"sync"
+)
+
+// dataset is a named set of values that rules test and change. It is shared by
+// all workers.
+type dataset struct {
+	name string
+	kind datasetKind
+	mu   sync.RWMutex
+	set  map[string]uint16 // value and its reputation
+	size int               // bytes of all values
+}
+
+type datasetKind uint8
+
+const (
+	setString datasetKind = iota
+	setMD5
+	setSHA256
+	setIPv4
+	setIP
+)
+
+// maxDataset bounds the bytes of one set.
+const maxDataset = 64 << 20
+
+// datasetRef is how a rule uses a set.
+type datasetRef struct {
+	set *dataset
+	op  datasetOp
+	rep numRange
+}
+
+type datasetOp uint8
+
+const (
+	dsIsSet datasetOp = iota
+	dsIsNotSet
+	dsSet
+	dsUnset
+	dsRep
+)
+
+func (s *dataset) key(dst []byte, data []byte) []byte {
+	switch s.kind {
+	case setMD5:
+		h := md5.Sum(data)
+		return append(dst, h[:]...)
+	case setSHA256:
+		h := sha256.Sum256(data)
+		return append(dst, h[:]...)
+	}
+	return append(dst, data...)
+}
+
+// dataset applies a dataset keyword to the buffer.
+func (m *matcher) dataset(n *node) bool {
+	var tmp [64]byte
+	r := n.data
+	key := r.set.key(tmp[:0], m.buf)
+	r.set.mu.RLock()
+	rep, ok := r.set.set[string(key)]
+	r.set.mu.RUnlock()
+	switch r.op {
+	case dsIsSet:
+		return ok
+	case dsIsNotSet:
+		return !ok
+	case dsRep:
+		return ok && r.rep.match(uint64(rep))
+	case dsSet:
+		if ok {
+			return false
+		}
+		r.set.mu.Lock()
+		defer r.set.mu.Unlock()
+		if r.set.size+len(key) > maxDataset {
+			return false
+		}
+		r.set.set[string(key)] = 0
+		r.set.size += len(key)
+		return true
+	case dsUnset:
+		if ok {
+			r.set.mu.Lock()
+			delete(r.set.set, string(key))
+			r.set.size -= len(key)
+			r.set.mu.Unlock()
+		}
+		return ok
+	}
+	return false
+}
+
+func kwDataset(b *builder, v string) error { return b.dataset(v, false) }
+func kwDatarep(b *builder, v string) error { return b.dataset(v, true) }
+
+func (b *builder) dataset(v string, rep bool) error {
+	f := fields(v)
+	least := 2
+	if rep {
+		least = 3
+	}
+	if len(f) < least {
+		return b.fail(0, "too few values", "write dataset:isset,NAME,type string,load FILE; or datarep:NAME,>,100,type string,load FILE")
+	}
+	r := &datasetRef{}
+	name := f[1]
+	if rep {
+		name = f[0]
+		r.op = dsRep
+		op, ok := map[string]numOp{">": numGT, "<": numLT, "=": numEQ, "==": numEQ, ">=": numGE, "<=": numLE}[f[1]]
+		n, ok2 := parseNum(f[2], 16)
+		if !ok || !ok2 {
+			return b.fail(0, "not a comparison: "+f[1]+" "+f[2], "")
+		}
+		r.rep = numRange{op: op, a: n}
+	} else {
+		op, ok := map[string]datasetOp{"isset": dsIsSet, "isnotset": dsIsNotSet, "set": dsSet, "unset": dsUnset}[f[0]]
+		if !ok {
+			return b.fail(0, "unknown action "+strconv.Quote(f[0]), "isset, isnotset, set or unset")
+		}
+		r.op = op
+	}
+	kind, kinded, load := setString, false, ""
+	for _, s := range f[least:] {
+		word, arg, _ := strings.Cut(s, " ")
+		arg = strings.TrimSpace(arg)
+		switch word {
+		case "type":
+			k, ok := map[string]datasetKind{"string": setString, "md5": setMD5, "sha256": setSHA256, "ipv4": setIPv4, "ip": setIP}[arg]
+			if !ok {
+				return b.fail(0, "unknown type "+strconv.Quote(arg), "string, md5, sha256, ipv4 or ip")
+			}
+			kind, kinded = k, true
+		case "load":
+			load = arg
+		case "state", "save":
+			if word == "state" {
+				load = arg
+			}
+			b.c.warn(b.fail(0, "sets are not saved", "what rules add is lost at the end"))
+		case "memcap", "hashsize":
+		default:
+			return b.fail(0, "unknown option "+strconv.Quote(word), "type, load, save, state, memcap, hashsize")
+		}
+	}
+	set := b.c.sets[name]
+	switch {
+	case set == nil:
+		if !kinded {
+			return b.fail(0, "the type is missing", "write type string, md5, sha256, ipv4 or ip")
+		}
+		set = &dataset{name: name, kind: kind, set: map[string]uint16{}}
+		if load != "" {
+			data, err := b.readNear(load)
+			if err != nil {
+				if r.op != dsSet && r.op != dsUnset || !strings.Contains(v, "state") {
+					return err
+				}
+			} else if bad := set.load(string(data), rep); bad != 0 {
+				return b.fail(0, "line "+strconv.Itoa(bad)+" of "+load+" is malformed", "strings are base64, sums hex; a reputation follows a comma")
+			}
+		}
+		b.c.sets[name] = set
+	case kinded && set.kind != kind:
+		return b.fail(0, "the set has another type elsewhere", "use one type")
+	}
+	r.set = set
+	b.add(node{op: opDataset, data: r})
+	return nil
+}
+
+// load reads the lines of a file into the set; it returns the number of a
+// malformed line.
+func (s *dataset) load(src string, rep bool) int {
+	for i, line := range strings.Split(src, "\n") {
+		line = strings.TrimSpace(line)
+		if line == "" {
+			continue
+		}
+		val, num, hasNum := strings.Cut(line, ",")
+		var r uint64
+		if rep {
+			n, ok := parseNum(strings.TrimSpace(num), 16)
+			if !ok || !hasNum {
+				return i + 1
+			}
+			r = n
+		}
+		val = strings.TrimSpace(val)
+		var key []byte
+		var err error
+		switch s.kind {
+		case setString:
+			key, err = base64.StdEncoding.DecodeString(val)
+		case setMD5, setSHA256:
+			key, err = hex.DecodeString(val)
+		default:
+			var a netip.Addr
+			if a, err = netip.ParseAddr(val); err == nil {
+				key = a.AsSlice()
+			}
+		}
+		if err != nil {
+			return i + 1
+		}
+		s.set[string(key)] = uint16(r)
+		s.size += len(key)
+	}
+	return 0
+}
