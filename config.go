@@ -34,7 +34,7 @@ type FileConfig struct {
 //
 // Read are: vars, default-rule-path, rule-files, classification-file,
 // reference-config-file, threshold-file, outputs (eve-log), default-log-dir,
-// stream, flow, flow-timeouts, app-layer, host-os-policy, exception-policy,
+// stream, defrag, flow, flow-timeouts, app-layer, host-os-policy, exception-policy,
 // packet-alert-max, pcap-file, datasets; ours are
 // divert (hooks, protocols, ports, in, out, queue, queues, mark-mask, backend,
 // loopback), fail (default, crash, overload, malformed, internal, memory) and
@@ -58,6 +58,7 @@ func LoadConfig(file string, set []string) (*FileConfig, error) {
 	r.rules()
 	r.eve()
 	r.stream()
+	r.defrag()
 	r.flow()
 	r.app()
 	r.detect()
@@ -290,7 +291,7 @@ var known = map[string]bool{
 	"reference-config-file": true, "outputs": true, "default-log-dir": true, "stats": true,
 	"divert": true, "fail": true, "suricata-version": true, "queue": true, "threshold-file": true,
 	"stream": true, "flow": true, "flow-timeouts": true, "app-layer": true, "host-os-policy": true,
-	"exception-policy": true, "packet-alert-max": true, "pcap-file": true, "datasets": true,
+	"exception-policy": true, "packet-alert-max": true, "pcap-file": true, "defrag": true, "datasets": true,
 }
 
 func (r *reader) unknown() {

@@ -111,6 +111,14 @@ func (r *reader) stream() {
 	}
 }
 
+func (r *reader) defrag() {
+	c := &r.c.Defrag
+	size(r, "defrag.memcap", &c.Memcap)
+	number(r, r.n, "defrag.trackers", &c.Trackers)
+	number(r, r.n, "defrag.max-frags", &c.Fragments)
+	number(r, r.n, "defrag.timeout", &c.Timeout)
+}
+
 func prefix(s string) (netip.Prefix, error) {
 	if strings.Contains(s, "/") {
 		p, err := netip.ParsePrefix(s)

@@ -71,6 +71,7 @@ type Config struct {
 	// unless given.
 	Flow   flow.Config
 	Stream stream.Config // Inline is set on a live queue
+	Defrag stream.DefragConfig
 	App    app.Config
 	// Eve, with Log, says what records to write. Without Log none are.
 	Eve eve.Config

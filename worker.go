@@ -41,8 +41,10 @@ type worker struct {
 	out        detect.Outcome
 	flows      *flow.Table[conn]
 	tcp        *stream.Tracker
-	events     []string // scratch: names of stream events
-	endBuf     []byte   // scratch: the packet that stands for the end of a flow
+	defrag     *stream.Defrag
+	whole      packet.Packet // put together from fragments
+	events     []string      // scratch: names of stream events
+	endBuf     []byte        // scratch: the packet that stands for the end of a flow
 	lastNumber uint64
 	pass       bool // an exception policy lets this packet go uninspected
 	key        flow.Key
@@ -66,6 +68,12 @@ func newWorker(e *Engine, src Source, inline bool, burst int) *worker {
 	sc := e.cfg.Stream
 	sc.Inline = inline || sc.Inline
 	w.tcp = stream.New(sc)
+	dc := e.cfg.Defrag
+	dc.Inline = inline
+	if dc.HostOS == nil {
+		dc.HostOS = sc.HostOS
+	}
+	w.defrag = stream.NewDefrag(dc)
 	if e.cfg.Log != nil {
 		w.log = eve.NewLogger(e.cfg.Eve, e.cfg.Log, e.ifname)
 	}
@@ -158,6 +166,9 @@ func (w *worker) judge(p *packet.Packet) {
 	p.Decode()
 	w.now, w.lastNumber = p.Time, p.Number
 	w.inspect(p)
+	if p.IsFragment() && !p.Verdict.Dropped() {
+		w.fragment(p)
+	}
 	if p.Malformed() != 0 {
 		w.st.Malformed++
 		if !p.Verdict.Dropped() && w.e.cfg.Fail.Malformed == Closed {
@@ -187,6 +198,26 @@ func (w *worker) judge(p *packet.Packet) {
 			return
 		}
 		p.Verdict.Kind = packet.KindAccept
+	}
+}
+
+// fragment judges the packet that p completes, if it does, and gives p its
+// verdict: without its last fragment nothing of it arrives.
+func (w *worker) fragment(p *packet.Packet) {
+	done, drop := w.defrag.Add(p, zone(p), &w.whole)
+	if drop != stream.NoCause && w.inline {
+		p.Verdict = packet.Drop(packet.ReasonStream)
+		w.st.streamDrop(drop)
+		w.logDrop(p, nil, app.ToServer, nil, dropAction)
+		return
+	}
+	if !done {
+		return
+	}
+	w.whole.Verdict = packet.Verdict{}
+	w.inspect(&w.whole)
+	if w.whole.Verdict.Dropped() {
+		p.Verdict = w.whole.Verdict
 	}
 }
 

@@ -2,38 +2,105 @@ package packet
 
 import "encoding/binary"
 
+// UDP ports of the tunnels that Inner knows (IANA).
+const (
+	portTeredo = 3544
+	portVXLAN  = 4789
+	portGeneve = 6081
+)
+
 // Inner fills in with the packet that p carries in a tunnel: IP in IP (RFC
-// 2003, 4213, 2473) and GRE (RFC 2784, 2890) with an IP payload. It returns
-// false if p is no such tunnel or is a fragment. The bytes of in are those of
-// p; its metadata is p's. Call Decode on it.
+// 2003, 4213, 2473), GRE (RFC 2784, 2890) with IP, Ethernet or ERSPAN in it,
+// VXLAN (RFC 7348), Geneve (RFC 8926) and Teredo (RFC 4380) on their ports. It
+// returns false if p is no such tunnel or is a fragment. The bytes of in are
+// those of p; its metadata is p's. Call Decode on it.
 func (p *Packet) Inner(in *Packet) bool {
 	if p.frag != 0 || p.malformed != 0 {
 		return false
 	}
 	b := p.Data[p.l4:p.end]
 	var etype uint16
+	ok := true
+	frame := false
 	switch p.proto {
 	case ProtoIPv4:
-		etype = 0x0800
+		etype = EtherIPv4
 	case ProtoIPv6:
-		etype = 0x86dd
+		etype = EtherIPv6
 	case ProtoGRE:
-		var ok bool
 		if b, etype, ok = greInner(b); !ok {
+			return false
+		}
+		switch etype {
+		case 0x6558:
+			frame = true
+		case 0x88be:
+			if len(b) < 8 || b[0]>>4 != 1 { // ERSPAN type II
+				return false
+			}
+			b, frame = b[8:], true
+		}
+	case ProtoUDP:
+		b = p.Data[p.payload:p.end]
+		switch {
+		case p.dport == portVXLAN || p.sport == portVXLAN:
+			if len(b) < 8 || b[0]&8 == 0 {
+				return false
+			}
+			b, frame = b[8:], true
+		case p.dport == portGeneve || p.sport == portGeneve:
+			n := 8
+			if len(b) >= 8 {
+				n += int(b[0]&0x3f) * 4
+			}
+			if len(b) < n || b[0]>>6 != 0 {
+				return false
+			}
+			etype = binary.BigEndian.Uint16(b[2:])
+			b, frame = b[n:], etype == 0x6558
+		case p.dport == portTeredo || p.sport == portTeredo:
+			if b = teredoInner(b); b == nil {
+				return false
+			}
+			etype = EtherIPv6
+		default:
 			return false
 		}
 	default:
 		return false
 	}
-	if len(b) < 20 {
+	if !frame && (etype != EtherIPv4 && etype != EtherIPv6 || len(b) < 20) {
 		return false
 	}
-	v := p.Verdict
 	*in = *p
-	in.Data, in.Verdict, in.HWProtocol = b, v, etype
-	in.FullLen = uint32(len(b))
 	in.edited = false
+	in.L2 = nil
+	if frame {
+		in.DecodeLink(LinkEthernet, b)
+		return in.HWProtocol == EtherIPv4 || in.HWProtocol == EtherIPv6 || in.LinkEvent != 0
+	}
+	in.Data, in.HWProtocol, in.LinkEvent = b, etype, 0
+	in.FullLen = uint32(len(b))
 	return true
+}
+
+// teredoInner skips the indications of RFC 4380 section 5.1.1 and returns the
+// IPv6 packet behind them, or nil.
+func teredoInner(b []byte) []byte {
+	if len(b) >= 4 && b[0] == 0 && b[1] == 1 { // authentication
+		n := 13 + int(b[2]) + int(b[3])
+		if len(b) < n {
+			return nil
+		}
+		b = b[n:]
+	}
+	if len(b) >= 8 && b[0] == 0 && b[1] == 0 { // origin
+		b = b[8:]
+	}
+	if len(b) < 40 || b[0]>>4 != 6 || int(binary.BigEndian.Uint16(b[4:]))+40 != len(b) {
+		return nil
+	}
+	return b
 }
 
 func greInner(b []byte) ([]byte, uint16, bool) {
@@ -64,7 +131,7 @@ func greInner(b []byte) ([]byte, uint16, bool) {
 			}
 		}
 	}
-	if len(b) < n || (etype != 0x0800 && etype != 0x86dd) {
+	if len(b) < n {
 		return nil, 0, false
 	}
 	return b[n:], etype, true
