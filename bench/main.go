@@ -4,8 +4,8 @@
 //	go run ./bench [-agent garita|acceptall] [-reps 5] [-packets 200000]
 //
 // It makes a client, a gateway and a server in network namespaces of its own
-// and prints a Markdown table. It needs gcc (or cc), and either root or
-// unprivileged user namespaces; the host's network is not touched.
+// and prints a Markdown table. It needs root and gcc (or cc); the host's network
+// is not touched.
 package main
 
 import (

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"net"
 	"os"
@@ -24,19 +25,17 @@ const (
 	insideNS = "GARITA_BENCH_INSIDE"
 )
 
-// enter runs this program again in a network namespace of its own (and a user
-// namespace, if we are not root), so that the host's network is not touched.
+// enter runs this program again in a network namespace of its own, so that the
+// host's network is not touched.
 func enter() (int, error) {
+	if os.Geteuid() != 0 {
+		return 2, errors.New("needs root: packets are counted by /proc/net/netfilter/nfnetlink_queue, " +
+			"which belongs to root even in a user namespace")
+	}
 	cmd := exec.Command("/proc/self/exe", os.Args[1:]...)
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
 	cmd.Env = append(os.Environ(), insideNS+"=1")
-	attr := &syscall.SysProcAttr{Cloneflags: unix.CLONE_NEWNET, Pdeathsig: unix.SIGKILL}
-	if os.Geteuid() != 0 {
-		attr.Cloneflags |= unix.CLONE_NEWUSER
-		attr.UidMappings = []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getuid(), Size: 1}}
-		attr.GidMappings = []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getgid(), Size: 1}}
-	}
-	cmd.SysProcAttr = attr
+	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: unix.CLONE_NEWNET, Pdeathsig: unix.SIGKILL}
 	if err := cmd.Run(); err != nil {
 		if cmd.ProcessState == nil {
 			return 2, err
