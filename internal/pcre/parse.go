@@ -290,6 +290,7 @@ func (p *parser) quantifier(n *node, ok bool, at int) (*node, error) {
 	if p.flags&Ungreedy != 0 {
 		m = lazy
 	}
+	p.skipSpace()
 	switch {
 	case p.take("?"):
 		m ^= lazy
