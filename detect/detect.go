@@ -147,6 +147,7 @@ type Flow struct {
 	action  rule.Action // of the whole flow
 	by      *Info
 	ipOnly  [2]bool
+	cipher  bool     // payload is no longer looked at
 	aEvents [2]uint8 // how many of Conn.Events were judged
 	protoAt [2]app.Proto
 	tags    []tagState

@@ -111,6 +111,7 @@ func kwNoAlert(b *builder, v string) error {
 
 func kwAlert(b *builder, v string) error {
 	b.info.NoAlert = false
+	b.s.flags |= sigAlert
 	return nil
 }
 

@@ -10,7 +10,7 @@ import (
 
 // cond adds a condition on the packet itself.
 func (b *builder) packetCond(c cond) {
-	b.s.flags |= sigNeedPacket
+	b.s.flags |= sigNeedPacket | sigRealPacket
 	b.s.conds = append(b.s.conds, c)
 }
 

@@ -43,6 +43,7 @@ const (
 	sigNeedFlow
 	sigTx // has conditions on transactions
 	sigNoAlert
+	sigAlert // keyword alert: a pass rule leaves a record
 	sigTargetSrc
 	sigTargetDst
 	sigPrefilter // reached through a matcher only
@@ -50,6 +51,7 @@ const (
 	sigReplace
 	sigProtoDetect // inspects app-layer-protocol
 	sigBidirectional
+	sigRealPacket // a keyword needs a packet, not only its payload
 )
 
 // sigKind is how Suricata classes the rule; it decides whether an action is

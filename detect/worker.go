@@ -109,12 +109,19 @@ func (w *Worker) Inspect(in *Input, out *Outcome) {
 		}
 	}
 	w.begin(in)
-	w.ipOnly(in)
-	w.packetRules(in)
+	if in.EndOfFlow {
+		w.lastStream(in)
+	} else {
+		w.ipOnly(in)
+		w.packetRules(in)
+	}
 	if c := in.conn(); c != nil {
 		w.txRules(in, c)
 	}
 	w.finish(in, out)
+	if f := in.Flow; f != nil && f.Conn != nil && f.Conn.Encrypted() {
+		f.cipher = true
+	}
 }
 
 func (w *Worker) begin(in *Input) {
@@ -272,11 +279,15 @@ func (w *Worker) packetRules(in *Input) {
 		// Without a flow there is no direction: rules of both count.
 		w.scanPayload(&rs.payload[1], p.Proto(), payload, in)
 	}
+	raw := in.Raw
+	if in.NoPayload() {
+		payload, raw = nil, nil
+	}
 	if len(payload) > 0 {
 		w.scanPayload(g, p.Proto(), payload, in)
 	}
-	if len(in.Raw) > 0 {
-		w.scan(&g[payTCPStream], in.Raw)
+	if len(raw) > 0 {
+		w.scan(&g[payTCPStream], raw)
 	}
 	for i := range rs.headers {
 		h := &rs.headers[i]
@@ -319,6 +330,39 @@ func (w *Worker) packetRules(in *Input) {
 	}
 }
 
+// lastStream judges what is left of a stream at the end of its flow. There is
+// no packet: only rules on the stream count.
+func (w *Worker) lastStream(in *Input) {
+	if len(in.Raw) > 0 && !in.NoPayload() {
+		w.scan(&w.rs.payload[in.Dir][payTCPStream], in.Raw)
+	}
+	slices.Sort(w.cand)
+	for _, id := range w.cand {
+		s := &w.rs.sigs[id]
+		if s.flags&sigTx != 0 {
+			w.txc = append(w.txc, id)
+			continue
+		}
+		w.Stats.Candidates++
+		if s.flags&sigNeedPacket != 0 && !s.alsoStream() || !w.header(s, in) || !w.conds(s, in) {
+			continue
+		}
+		if w.m.match(s.payload, in.Raw, in.RawOffset) {
+			w.hit(id, s, in, nil, true, false)
+		}
+	}
+}
+
+// alsoStream: the payload is looked for in packets and in the stream, and no
+// keyword needs a packet.
+func (s *sig) alsoStream() bool {
+	return s.flags&sigNeedStream != 0 && s.flags&sigRealPacket == 0
+}
+
+// NoPayload says that payload and stream are no longer looked at: what follows
+// is cipher text.
+func (in *Input) NoPayload() bool { return in.Flow != nil && in.Flow.cipher }
+
 func (w *Worker) scanPayload(g *[nPayload]group, proto uint8, payload []byte, in *Input) {
 	switch proto {
 	case packet.ProtoTCP:
@@ -347,7 +391,7 @@ func (w *Worker) pktBuffers(s *sig, p *packet.Packet) bool {
 // payload matches contents of the payload on the stream, the packet or both,
 // as the rule wants it.
 func (w *Worker) payload(s *sig, c *chain, in *Input, payload []byte) (ok, stream bool) {
-	if s.flags&sigNeedStream != 0 && len(in.Raw) > 0 {
+	if s.flags&sigNeedStream != 0 && len(in.Raw) > 0 && !in.NoPayload() {
 		if w.m.match(c, in.Raw, in.RawOffset) {
 			return true, true
 		}
@@ -495,6 +539,10 @@ func (w *Worker) effect(h *hit, in *Input, out *Outcome) bool {
 		}
 	}
 	if action == rule.Pass {
+		if s.flags&sigAlert != 0 && len(out.Alerts) < w.rs.cfg.MaxAlerts {
+			w.Stats.Alerts++
+			out.Alerts = append(out.Alerts, Alert{Info: s.info, Tx: h.tx, Stream: h.stream, sig: s})
+		}
 		return true
 	}
 	if h.edits[1] > h.edits[0] && w.rs.cfg.Inline {
