@@ -139,6 +139,8 @@ func (w *worker) settle(p *packet.Packet, f *flow.Flow[conn], dir app.Dir) {
 func (w *worker) endFlow(f *flow.Flow[conn]) {
 	c := &f.Value
 	w.st.FlowsEnded++
+	w.log.Source(eve.EndOfFlow)
+	defer w.log.Source(eve.Wire)
 	if !c.det.Action().Drops() && (c.app != nil || f.Key.Proto == packet.ProtoTCP) {
 		w.tcp.Finish(&c.tcp)
 		for d := app.ToServer; d <= app.ToClient; d++ {

@@ -21,6 +21,8 @@ type conn struct {
 	id         uint64
 	dropLogged [2]bool
 	alerts     uint32
+	// eventsLogged is how many of the connection's events were written.
+	eventsLogged int
 }
 
 // worker judges the packets of one source. It belongs to one goroutine.
@@ -178,6 +180,7 @@ func (w *worker) judge(p *packet.Packet) {
 	}
 	for d, q := 0, p; d < maxTunnels && !p.Verdict.Dropped() && q.Inner(&w.inner); d++ {
 		in := &w.inner
+		w.log.Source(eve.TunnelOf(q.Proto()))
 		in.Decode()
 		in.Verdict = packet.Verdict{}
 		w.inspect(in)
@@ -186,6 +189,7 @@ func (w *worker) judge(p *packet.Packet) {
 		}
 		q = in
 	}
+	w.log.Source(eve.Wire)
 	if !p.Verdict.Dropped() {
 		if h := w.e.cfg.Handler; h != nil {
 			p.Verdict = h(p)

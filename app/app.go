@@ -177,8 +177,10 @@ type TxBase struct {
 	// Detect belongs to the detection engine: what it inspected already. nil
 	// at first.
 	Detect any
-	// Logged belongs to the loggers, one bit a log.
-	Logged uint8
+	// Logged belongs to the loggers, one bit a log; LoggedEvents is how many of
+	// Events they wrote.
+	Logged       uint8
+	LoggedEvents uint8
 }
 
 // maxEvents bounds the events a transaction or connection keeps.
@@ -277,4 +279,5 @@ type File struct {
 	SHA256    [32]byte
 	Hashed    bool // the three sums are those of the whole file
 	Inspect   any  // belongs to the detection engine
+	Logged    bool // belongs to the loggers
 }

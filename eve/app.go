@@ -1,14 +1,224 @@
 package eve
 
 import (
+	"net/netip"
+
 	"github.com/garita/garita/app"
 	"github.com/garita/garita/packet"
 )
 
-// Tx writes the record of a transaction that is complete. p is the packet that
-// completed it; the addresses of the record are the flow's.
-func (l *Logger) Tx(p *packet.Packet, f *FlowInfo, tx app.Tx) {}
+// Bits of app.TxBase.Logged.
+const logged uint8 = 1
 
-// appObject adds the object that describes a transaction, named after its
+// tuple says whose addresses a record bears.
+type tuple uint8
+
+const (
+	ofPacket   tuple = iota // the packet's, as it went
+	ofFlow                  // the flow's: source is who began it
+	toServerOf              // from client to server
+	toClientOf              // from server to client
+)
+
+// Tx writes what is due of a transaction: its record if it is complete, its
+// files and its anomalies as far as they are known. Call it for each
+// transaction with every packet of its flow, once more at the end of the flow
+// (EndOfFlow), and before it is let go.
+func (l *Logger) Tx(p *packet.Packet, f *FlowInfo, tx app.Tx) {
+	b := tx.Base()
+	if int(b.LoggedEvents) < len(b.Events) {
+		l.txAnomalies(p, f, b)
+	}
+	if b.Logged&logged == 0 && (l.ending() || b.Complete() || due(tx)) {
+		b.Logged |= logged
+		l.txRecord(p, f, tx)
+	}
+	for _, file := range b.Files {
+		if !file.Logged && (file.Done || l.ending()) {
+			file.Logged = true
+			l.fileInfo(p, f, tx, file)
+		}
+	}
+}
+
+// Due says whether Tx would write anything.
+func (l *Logger) Due(tx app.Tx) bool {
+	b := tx.Base()
+	end := l.ending()
+	if int(b.LoggedEvents) < len(b.Events) || b.Logged&logged == 0 && (end || b.Complete() || due(tx)) {
+		return true
+	}
+	for _, file := range b.Files {
+		if !file.Logged && (end || file.Done) {
+			return true
+		}
+	}
+	return false
+}
+
+// due says whether a transaction that goes on has all that its record tells.
+func due(tx app.Tx) bool {
+	switch t := tx.(type) {
+	case *app.SSHTx:
+		return t.Progress[0] >= app.StageLine && t.Progress[1] >= app.StageLine
+	}
+	return false
+}
+
+// txRecord writes the record of a protocol.
+func (l *Logger) txRecord(p *packet.Packet, f *FlowInfo, tx app.Tx) {
+	switch t := tx.(type) {
+	case *app.HTTPTx:
+		l.httpRecord(p, f, t)
+	case *app.DNSTx:
+		l.dnsRecords(p, f, t)
+	case *app.TLSTx:
+		l.tlsRecord(p, f, t)
+	case *app.QUICTx:
+		l.plainRecord(QUIC, "quic", p, f, tx, ofPacket, false)
+	case *app.SSHTx:
+		if t.Side[0].Proto != nil || t.Side[1].Proto != nil {
+			l.plainRecord(SSH, "ssh", p, f, tx, ofFlow, true)
+		}
+	case *app.SMTPTx:
+		l.plainRecord(SMTP, "smtp", p, f, tx, ofFlow, true)
+	case *app.FTPTx:
+		l.plainRecord(FTP, "ftp", p, f, tx, ofFlow, true)
+	case *app.FTPDataTx:
+		l.plainRecord(FTPData, "ftp_data", p, f, tx, ofFlow, false)
+	case *app.DCERPCTx:
+		l.plainRecord(DCERPC, "dcerpc", p, f, tx, ofPacket, false)
+	case *app.DHCPTx:
+		if dhcpShown(t) {
+			l.plainRecord(DHCP, "dhcp", p, f, tx, ofPacket, false)
+		}
+	case *app.SNMPTx:
+		l.plainRecord(SNMP, "snmp", p, f, tx, ofPacket, false)
+	case *app.TFTPTx:
+		l.plainRecord(TFTP, "tftp", p, f, tx, ofPacket, false)
+	case *app.KRB5Tx:
+		l.plainRecord(KRB5, "krb5", p, f, tx, ofPacket, false)
+	}
+}
+
+// plainRecord writes a record that is nothing but its object.
+func (l *Logger) plainRecord(t Types, event string, p *packet.Packet, f *FlowInfo, tx app.Tx, of tuple, id bool) {
+	if !l.Wants(t) {
+		return
+	}
+	o := l.beginAs(event, p, f, of)
+	if id {
+		o.uint("tx_id", tx.Base().ID)
+	}
+	l.txObject(o, tx, false)
+	l.end()
+}
+
+// txObject adds the object that describes a transaction, named after its
 // protocol.
-func (l *Logger) appObject(o *object, tx app.Tx) {}
+func (l *Logger) txObject(o *object, tx app.Tx, alert bool) {
+	switch t := tx.(type) {
+	case *app.HTTPTx:
+		l.httpObject(o, t)
+	case *app.DNSTx:
+		l.dnsAlertObject(o, t)
+	case *app.TLSTx:
+		l.tlsObject(o, t, nil)
+	case *app.QUICTx:
+		l.quicObject(o, t)
+	case *app.SSHTx:
+		sshObject(o, t)
+	case *app.SMTPTx:
+		smtpObject(o, t)
+		emailObject(o, t)
+	case *app.FTPTx:
+		ftpObject(o, t)
+	case *app.FTPDataTx:
+		ftpDataObject(o, t)
+	case *app.DCERPCTx:
+		dcerpcObject(o, t)
+	case *app.DHCPTx:
+		dhcpObject(o, t)
+	case *app.SNMPTx:
+		snmpObject(o, t)
+	case *app.TFTPTx:
+		tftpObject(o, t)
+	case *app.KRB5Tx:
+		krb5Object(o, t)
+	}
+}
+
+// inAlerts says whether Suricata describes a transaction in alerts.
+func inAlerts(tx app.Tx) bool {
+	switch tx.(type) {
+	case *app.FTPTx, *app.DCERPCTx, *app.DHCPTx, *app.KRB5Tx, *app.TFTPTx:
+		return false
+	}
+	return true
+}
+
+// alertTx adds what alerts say of the transaction they belong to. d is the
+// direction of the packet.
+func (l *Logger) alertTx(o *object, tx app.Tx, d app.Dir) {
+	if inAlerts(tx) {
+		l.txObject(o, tx, true)
+	}
+	b := tx.Base()
+	if b.FileAt(d, 0) == nil {
+		return
+	}
+	o.openArray("files")
+	for _, f := range b.Files {
+		if f.Dir == d {
+			o.item()
+			o.open("")
+			fileFields(o, f, b.ID, false)
+			o.close()
+		}
+	}
+	o.closeArray()
+}
+
+// beginAs starts a record as begin does, with addresses as Suricata chooses
+// them for its kind.
+func (l *Logger) beginAs(event string, p *packet.Packet, f *FlowInfo, of tuple) *object {
+	if of == ofPacket {
+		return l.begin(event, p, f)
+	}
+	src, dst, sp, dp := f.Src, f.Dst, f.SrcPort, f.DstPort
+	if of == toClientOf {
+		src, dst, sp, dp = dst, src, dp, sp
+	}
+	return l.beginWith(event, p, f, src, dst, sp, dp, f.Proto)
+}
+
+// strings adds an array of texts.
+func (o *object) strings(k string, list [][]byte) {
+	o.openArray(k)
+	for _, s := range list {
+		o.item()
+		o.b = appendString(o.b, s)
+	}
+	o.closeArray()
+}
+
+func (o *object) itemBytes(v []byte) {
+	o.item()
+	o.b = appendString(o.b, v)
+}
+
+// hex adds bytes as lower case hexadecimal.
+func (o *object) hex(k string, v []byte) {
+	o.key(k)
+	o.b = append(o.b, '"')
+	for _, c := range v {
+		o.b = append(o.b, hexDigits[c>>4], hexDigits[c&15])
+	}
+	o.b = append(o.b, '"')
+}
+
+func (o *object) addrBytes(k string, v []byte) {
+	if a, ok := netip.AddrFromSlice(v); ok {
+		o.addr(k, a)
+	}
+}

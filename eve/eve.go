@@ -87,6 +87,17 @@ type Config struct {
 	// CommunityID adds the flow hash of that name (version 1) with this seed.
 	CommunityID     bool
 	CommunityIDSeed uint16
+	// Anomalies are the kinds of anomaly records; 0 means AnomalyAppLayer.
+	Anomalies AnomalyTypes
+	// JA3 and JA4 add fingerprints to tls and quic records.
+	JA3, JA4 bool
+	// TLSResumption writes records of handshakes that resume a session.
+	TLSResumption bool
+	// DHCPExtended writes every DHCP message in full, not only what gave an
+	// address to somebody.
+	DHCPExtended bool
+	// XFF adds the value of X-Forwarded-For to http objects.
+	XFF bool
 	// Location is the time zone of timestamps; nil means local.
 	Location *time.Location
 }
@@ -105,6 +116,10 @@ type FlowInfo struct {
 	AppOrig          app.Proto
 	AppKnown         bool // the flow has an application layer
 	DropLogged       *[2]bool
+	// Parent is the flow that announced this one (the control connection of
+	// FTP data), 0 if none.
+	Parent uint64
+	VLANs  []uint16 // of its packets, outermost first
 }
 
 // Logger formats records for one worker. It is not safe for concurrent use.
@@ -113,13 +128,51 @@ type Logger struct {
 	out   *Writer
 	o     object
 	names func(ifindex uint32) string
+	from  Source
 }
+
+// Source is where a packet comes from that records are written for.
+type Source uint8
+
+// Sources, by Suricata's pkt_src.
+const (
+	Wire      Source = iota // from the network or a capture
+	TunnelGRE               // inside of another packet
+	TunnelIPv4
+	TunnelIPv6
+	EndOfFlow // none: made up when the flow ended
+)
+
+// Source says where the packets of the calls to come are from.
+func (l *Logger) Source(s Source) {
+	if l != nil {
+		l.from = s
+	}
+}
+
+// TunnelOf is the source of what a packet of an IP protocol carries inside.
+func TunnelOf(proto uint8) Source {
+	switch proto {
+	case packet.ProtoGRE:
+		return TunnelGRE
+	case packet.ProtoIPv6:
+		return TunnelIPv6
+	}
+	return TunnelIPv4
+}
+
+// ending says whether the flow is at its end: nothing will be added to what is
+// there.
+func (l *Logger) ending() bool { return l.from == EndOfFlow }
 
 // NewLogger makes a logger that writes to out. names gives the name of an
 // interface, or nil to leave interfaces out.
 func NewLogger(cfg Config, out *Writer, names func(uint32) string) *Logger {
 	if cfg.Types == 0 {
 		cfg.Types = Default
+	}
+	if cfg.Anomalies == 0 {
+		cfg.Anomalies = AnomalyAppLayer
 	}
 	if cfg.Location == nil {
 		cfg.Location = time.Local
@@ -139,9 +192,12 @@ func (l *Logger) Flush() {
 	l.o.b = l.out.put(l.o.b)
 }
 
-// begin starts a record with the fields that all packet records share. dir is
-// the packet's direction in its flow.
+// begin starts a record with the fields that all packet records share.
 func (l *Logger) begin(event string, p *packet.Packet, f *FlowInfo) *object {
+	return l.beginWith(event, p, f, p.Src(), p.Dst(), p.SrcPort(), p.DstPort(), p.Proto())
+}
+
+func (l *Logger) beginWith(event string, p *packet.Packet, f *FlowInfo, src, dst netip.Addr, sport, dport uint16, proto uint8) *object {
 	o := &l.o
 	o.comma = false
 	o.open("")
@@ -149,37 +205,51 @@ func (l *Logger) begin(event string, p *packet.Packet, f *FlowInfo) *object {
 	if f != nil && f.ID != 0 {
 		o.uint("flow_id", f.ID)
 	}
+	if f != nil && f.Parent != 0 {
+		o.uint("parent_id", f.Parent)
+	}
 	if l.names != nil && p.InDev != 0 {
 		if n := l.names(p.InDev); n != "" {
 			o.str("in_iface", n)
 		}
 	}
-	if p.Number != 0 {
+	if p.Number != 0 && l.from == Wire {
 		o.uint("pcap_cnt", p.Number)
 	}
 	o.str("event_type", event)
-	if p.NVLAN > 0 {
+	vlans := p.VLANs[:p.NVLAN]
+	if l.from == EndOfFlow && f != nil {
+		vlans = f.VLANs
+	}
+	if len(vlans) > 0 {
 		o.openArray("vlan")
-		for _, v := range p.VLANs[:p.NVLAN] {
+		for _, v := range vlans {
 			o.item()
 			o.b = appendUint(o.b, uint64(v))
 		}
 		o.closeArray()
 	}
-	l.tuple(o, p.Src(), p.Dst(), p.SrcPort(), p.DstPort(), p.Proto())
+	l.tuple(o, src, dst, sport, dport, proto)
 	if h, ok := p.ICMP(); ok {
 		o.uint("icmp_type", uint64(h.Type()))
 		o.uint("icmp_code", uint64(h.Code()))
 	}
-	if p.Number != 0 {
+	switch {
+	case l.from != Wire:
+		o.str("pkt_src", sourceNames[l.from])
+	case p.Number != 0:
 		o.str("pkt_src", "wire/pcap")
-	} else {
+	default:
 		o.str("pkt_src", "wire/nfq")
 	}
 	if l.cfg.CommunityID && f != nil {
 		o.str("community_id", communityID(f.Src, f.Dst, f.SrcPort, f.DstPort, f.Proto, l.cfg.CommunityIDSeed))
 	}
 	return o
+}
+
+var sourceNames = [...]string{
+	TunnelGRE: "gre tunnel", TunnelIPv4: "ipv4 tunnel", TunnelIPv6: "ipv6 tunnel", EndOfFlow: "stream (flow timeout)",
 }
 
 func (l *Logger) tuple(o *object, src, dst netip.Addr, sport, dport uint16, proto uint8) {
@@ -217,7 +287,7 @@ func (l *Logger) Alert(p *packet.Packet, f *FlowInfo, dir app.Dir, a *detect.Ale
 	l.verdict(o, p, act)
 	if !l.cfg.NoMetadata && f != nil {
 		if a.Tx != nil {
-			l.appObject(o, a.Tx)
+			l.alertTx(o, a.Tx, dir)
 		}
 		l.appProto(o, f)
 		o.str("direction", dirName(dir))

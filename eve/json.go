@@ -84,13 +84,17 @@ func (o *object) bool(k string, v bool) {
 
 func (o *object) addr(k string, a netip.Addr) {
 	o.key(k)
-	o.b = append(o.b, '"')
+	o.b = appendAddr(o.b, a)
+}
+
+func appendAddr(b []byte, a netip.Addr) []byte {
+	b = append(b, '"')
 	if a.Is6() {
-		o.b = appendAddr6(o.b, a)
+		b = appendAddr6(b, a)
 	} else if a.IsValid() {
-		o.b = a.AppendTo(o.b)
+		b = a.AppendTo(b)
 	}
-	o.b = append(o.b, '"')
+	return append(b, '"')
 }
 
 // appendAddr6 writes all eight groups in full, as Suricata does

@@ -1,0 +1,55 @@
+package eve
+
+import (
+	"github.com/garita/garita/app"
+	"github.com/garita/garita/packet"
+)
+
+// fileInfo writes the record of a file that ended, by itself or with its flow.
+func (l *Logger) fileInfo(p *packet.Packet, f *FlowInfo, tx app.Tx, file *app.File) {
+	if !l.Wants(FileInfo) {
+		return
+	}
+	of := toServerOf
+	if file.Dir == app.ToClient {
+		of = toClientOf
+	}
+	o := l.beginAs("fileinfo", p, f, of)
+	if inAlerts(tx) {
+		l.txObject(o, tx, false)
+	}
+	l.appProto(o, f)
+	o.open("fileinfo")
+	fileFields(o, file, tx.Base().ID, l.ending())
+	o.close()
+	l.end()
+}
+
+// fileFields describes a file. A file that is not complete when its flow ends
+// stays so.
+func fileFields(o *object, f *app.File, tx uint64, end bool) {
+	o.bytes("filename", f.Name)
+	o.bool("gaps", f.Gaps)
+	switch {
+	case f.Truncated || f.Gaps && f.Done:
+		o.str("state", "TRUNCATED")
+	case f.Done:
+		o.str("state", "CLOSED")
+	case end:
+		o.str("state", "TRUNCATED")
+	default:
+		o.str("state", "UNKNOWN")
+	}
+	if f.Hashed {
+		o.hex("md5", f.MD5[:])
+		o.hex("sha1", f.SHA1[:])
+		o.hex("sha256", f.SHA256[:])
+	}
+	o.bool("stored", false)
+	o.uint("size", f.Total)
+	if f.Start > 0 {
+		o.uint("start", f.Start)
+		o.uint("end", f.Start+f.Total)
+	}
+	o.uint("tx_id", tx)
+}

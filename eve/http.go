@@ -1,0 +1,132 @@
+package eve
+
+import (
+	"bytes"
+
+	"github.com/garita/garita/app"
+	"github.com/garita/garita/packet"
+)
+
+func (l *Logger) httpRecord(p *packet.Packet, f *FlowInfo, t *app.HTTPTx) {
+	typ := HTTP
+	if t.Proto == app.HTTP2 {
+		typ = HTTP2
+	}
+	if !l.Wants(typ) {
+		return
+	}
+	o := l.beginAs("http", p, f, ofFlow)
+	o.uint("tx_id", t.ID)
+	l.httpObject(o, t)
+	l.end()
+}
+
+func (l *Logger) httpObject(o *object, t *app.HTTPTx) {
+	o.open("http")
+	if t.Proto == app.HTTP2 {
+		http2Fields(o, t)
+		o.close()
+		return
+	}
+	if v, ok := t.Bytes(app.HTTPHost, app.ToServer, 0); ok {
+		o.bytes("hostname", v)
+	}
+	if n := t.Port(); n > 0 {
+		o.uint("http_port", uint64(n))
+	}
+	if v, ok := t.Bytes(app.HTTPURIRaw, app.ToServer, 0); ok {
+		o.bytes("url", v)
+	}
+	if v, ok := t.HeaderByName(app.ToServer, "user-agent"); ok {
+		o.bytes("http_user_agent", v)
+	}
+	if v, ok := t.HeaderByName(app.ToServer, "x-forwarded-for"); ok && l.cfg.XFF {
+		o.bytes("xff", v)
+	}
+	if v, ok := t.HeaderByName(app.ToClient, "content-type"); ok {
+		v, _, _ = bytes.Cut(v, []byte(";"))
+		o.bytes("http_content_type", v)
+	}
+	if v, ok := t.HeaderByName(app.ToClient, "content-range"); ok {
+		contentRange(o, v)
+	}
+	if v, ok := t.HeaderByName(app.ToServer, "referer"); ok {
+		o.bytes("http_refer", v)
+	}
+	if v := t.Method(); v != nil {
+		o.bytes("http_method", v)
+	}
+	if v, ok := t.Bytes(app.HTTPProtocol, app.ToServer, 0); ok {
+		o.bytes("protocol", v)
+	}
+	if n := t.Status(); n > 0 {
+		o.uint("status", uint64(n))
+	} else if v, ok := t.Bytes(app.HTTPStatCode, app.ToClient, 0); ok {
+		o.bytes("status_string", v)
+	}
+	if v, ok := t.HeaderByName(app.ToClient, "location"); ok {
+		o.bytes("redirect", v)
+	}
+	n := uint64(0)
+	if b := t.Body(app.HTTPResponseBody, app.ToClient, 0); b != nil {
+		n = b.Total
+	}
+	o.uint("length", n)
+	o.close()
+}
+
+// contentRange takes a Content-Range apart (RFC 9110 §14.4).
+func contentRange(o *object, v []byte) {
+	o.open("content_range")
+	o.bytes("raw", v)
+	rest, ok := bytes.CutPrefix(v, []byte("bytes"))
+	if ok {
+		rest = bytes.TrimLeft(rest, " \t")
+		span, size, _ := bytes.Cut(rest, []byte("/"))
+		from, to, _ := bytes.Cut(span, []byte("-"))
+		if n, ok := decimal(from); ok {
+			o.uint("start", n)
+		}
+		if n, ok := decimal(to); ok {
+			o.uint("end", n)
+		}
+		if n, ok := decimal(size); ok {
+			o.uint("size", n)
+		}
+	}
+	o.close()
+}
+
+func decimal(b []byte) (uint64, bool) {
+	if len(b) == 0 || len(b) > 18 {
+		return 0, false
+	}
+	n := uint64(0)
+	for _, c := range b {
+		if c < '0' || c > '9' {
+			return 0, false
+		}
+		n = n*10 + uint64(c-'0')
+	}
+	return n, true
+}
+
+// http2Fields describes a stream of HTTP/2.
+func http2Fields(o *object, t *app.HTTPTx) {
+	o.str("version", "2")
+	for d, k := range [...]string{"request_headers", "response_headers"} {
+		o.openArray(k)
+		for i := 0; ; i++ {
+			name, value, ok := t.Header(app.Dir(d), i)
+			if !ok {
+				break
+			}
+			o.item()
+			o.open("")
+			o.bytes("name", name)
+			o.bytes("value", value)
+			o.close()
+		}
+		o.closeArray()
+	}
+}
