@@ -704,7 +704,7 @@ func (s *sig) onlyConds(op condOp) bool {
 // setOrder makes the key by which sigs are sorted.
 func (b *builder) setOrder() {
 	s := &b.s
-	k := orderKey{action: actionOrder(b.info.Action), prio: uint8(min(max(b.info.Priority, 0), 255))}
+	k := orderKey{action: b.c.actionOrder(b.info.Action), prio: uint8(min(max(b.info.Priority, 0), 255))}
 	// Setters before setters that also test, before testers, before those
 	// that have nothing to do with it.
 	rank := func(set, test bool) uint8 {

@@ -32,6 +32,9 @@ type Config struct {
 	// Inline: packets are judged before they are forwarded. Bodies are
 	// inspected with every packet, replace is done.
 	Inline bool
+	// ActionOrder is the order in which actions take effect; nil: pass, drop,
+	// reject, alert.
+	ActionOrder []rule.Action
 	// MaxAlerts of one packet; 0 means 15.
 	MaxAlerts int
 	// ContentSteps bounds the tries of one chain of contents; 0 means 3000.

@@ -180,14 +180,26 @@ type orderKey struct {
 	prio     uint8
 }
 
-func actionOrder(a rule.Action) uint8 {
-	switch {
-	case a == rule.Pass:
-		return 0
-	case a == rule.Drop:
-		return 1
-	case a.IsReject():
-		return 2
+// actionOrder is the place of an action in the order of the configuration.
+func (c *compiler) actionOrder(a rule.Action) uint8 {
+	if a.IsReject() {
+		a = rule.Reject
 	}
-	return 3
+	for i, x := range c.cfg.ActionOrder {
+		if x.IsReject() {
+			x = rule.Reject
+		}
+		if x == a {
+			return uint8(i)
+		}
+	}
+	switch a {
+	case rule.Pass:
+		return 10
+	case rule.Drop:
+		return 11
+	case rule.Reject:
+		return 12
+	}
+	return 13
 }

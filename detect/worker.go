@@ -98,6 +98,9 @@ func (w *Worker) Ruleset() *Ruleset { return w.rs }
 func (w *Worker) Inspect(in *Input, out *Outcome) {
 	out.reset()
 	w.Stats.Packets++
+	if in.Flow != nil && !flows(in.Packet.Proto()) {
+		in.Flow = nil
+	}
 	if f := in.Flow; f != nil {
 		switch {
 		case f.action.Drops():
@@ -119,9 +122,20 @@ func (w *Worker) Inspect(in *Input, out *Outcome) {
 		w.txRules(in, c)
 	}
 	w.finish(in, out)
-	if f := in.Flow; f != nil && f.Conn != nil && f.Conn.Encrypted() {
-		f.cipher = true
+	if f := in.Flow; f != nil && f.Conn != nil {
+		f.cipher = f.cipher || f.Conn.Encrypted()
+		f.protoAt[in.Dir] = f.Conn.ProtoOf(in.Dir)
 	}
+}
+
+// flows says whether packets of an IP protocol have flows for rules, as they
+// have in Suricata. Those of others are judged one by one.
+func flows(proto uint8) bool {
+	switch proto {
+	case packet.ProtoTCP, packet.ProtoUDP, packet.ProtoICMP, packet.ProtoICMPv6, packet.ProtoSCTP, packet.ProtoESP:
+		return true
+	}
+	return false
 }
 
 func (w *Worker) begin(in *Input) {
@@ -311,7 +325,7 @@ func (w *Worker) packetRules(in *Input) {
 			continue
 		}
 		w.Stats.Candidates++
-		if !w.header(s, in) || !w.conds(s, in) {
+		if !w.header(s, in) || s.kind == kindProtoOnly && !in.recognised() || !w.conds(s, in) {
 			continue
 		}
 		if !w.pktBuffers(s, p) {
@@ -357,6 +371,13 @@ func (w *Worker) lastStream(in *Input) {
 // keyword needs a packet.
 func (s *sig) alsoStream() bool {
 	return s.flags&sigNeedStream != 0 && s.flags&sigRealPacket == 0
+}
+
+// recognised says that the protocol of the packet's direction became known
+// with this packet: rules that ask for nothing else are judged then.
+func (in *Input) recognised() bool {
+	c := in.conn()
+	return c != nil && c.ProtoOf(in.Dir) != app.Unknown && in.Flow.protoAt[in.Dir] == app.Unknown
 }
 
 // NoPayload says that payload and stream are no longer looked at: what follows
