@@ -2,6 +2,7 @@ package app
 
 import (
 	"fmt"
+	"sort"
 	"strings"
 	"testing"
 )
@@ -230,3 +231,106 @@ func TestJudgeSMB(t *testing.T) {
 }
 
 func TestJudgeFilesSMB(t *testing.T) { judgeFiles(t, SMB) }
+
+func TestJudgeMQTT(t *testing.T) {
+	names := map[uint8]string{1: "connect", 2: "connack", 3: "publish", 4: "puback", 5: "pubrec", 6: "pubrel", 7: "pubcomp", 8: "subscribe", 9: "suback", 10: "unsubscribe", 11: "unsuback", 12: "pingreq", 13: "pingresp", 14: "disconnect", 15: "auth"}
+	judgeRecords(t, MQTT, "mqtt", func(tx Tx) []string {
+		m := tx.(*MQTTTx)
+		var parts []string
+		for _, x := range m.Messages {
+			s := names[x.Type]
+			switch x.Type {
+			case mqttConnect:
+				s += fmt.Sprintf(" %s %s %s", x.ClientID, x.Username, x.Password)
+			case mqttPublish:
+				s += " " + string(x.Topics[0])
+			case mqttSubscribe:
+				s += fmt.Sprint(texts(x.Topics))
+			}
+			parts = append(parts, s)
+		}
+		sort.Strings(parts)
+		return []string{strings.Join(parts, "+")}
+	}, func(r eveRecord) []string {
+		var parts []string
+		q, _ := r["mqtt"].(map[string]any)
+		for _, n := range names {
+			x, ok := q[n].(map[string]any)
+			if !ok {
+				continue
+			}
+			s := n
+			switch n {
+			case "connect":
+				s += " " + eveRecord(x).str("client_id") + " " + eveRecord(x).str("username") + " " + eveRecord(x).str("password")
+			case "publish":
+				s += " " + eveRecord(x).str("topic")
+			case "subscribe":
+				var l []string
+				ts, _ := x["topics"].([]any)
+				for _, e := range ts {
+					l = append(l, eveRecord(e.(map[string]any)).str("topic"))
+				}
+				s += fmt.Sprint(l)
+			}
+			parts = append(parts, s)
+		}
+		sort.Strings(parts)
+		return []string{strings.Join(parts, "+")}
+	})
+}
+
+func TestJudgeSIP(t *testing.T) {
+	judgeRecords(t, SIP, "sip", func(tx Tx) []string {
+		m := tx.(*SIPTx)
+		return []string{fmt.Sprintf("%s|%s|%s|%s|%s|%s", m.Method, m.URI, m.Protocol, m.Code, m.Reason, m.Line)}
+	}, func(r eveRecord) []string {
+		return []string{fmt.Sprintf("%s|%s|%s|%s|%s|%s", r.str("sip", "method"), r.str("sip", "uri"), r.str("sip", "version"), r.str("sip", "code"), r.str("sip", "reason"),
+			r.str("sip", "request_line")+r.str("sip", "response_line"))}
+	})
+}
+
+func TestJudgeRFB(t *testing.T) {
+	judgeRecords(t, RFB, "rfb", func(tx Tx) []string {
+		m := tx.(*RFBTx)
+		return []string{fmt.Sprintf("%s %d %d", m.ServerVersion, m.SecurityType, m.Width)}
+	}, func(r eveRecord) []string {
+		z := func(s string) string {
+			if s == "" {
+				return "0"
+			}
+			return s
+		}
+		return []string{r.str("rfb", "server_protocol_version", "major") + "." + r.str("rfb", "server_protocol_version", "minor") + " " +
+			z(r.str("rfb", "authentication", "security_type")) + " " + z(r.str("rfb", "framebuffer", "width"))}
+	})
+}
+
+func TestJudgeIKE(t *testing.T) {
+	judgeRecords(t, IKE, "ike", func(tx Tx) []string {
+		m := tx.(*IKETx)
+		enc := uint32(0)
+		for _, a := range m.Chosen {
+			if a.Type == IKEAttrEncryption {
+				enc = a.Value
+			}
+		}
+		return []string{fmt.Sprintf("%s %s %d %d enc=%d", m.InitSPI, m.RespSPI, m.MessageID, m.ExchangeType, enc)}
+	}, func(r eveRecord) []string {
+		enc := r.str("ike", "alg_enc_raw")
+		if enc == "" {
+			enc = "0"
+		}
+		return []string{fmt.Sprintf("%s %s %s %s enc=%s", r.str("ike", "init_spi"), r.str("ike", "resp_spi"), r.str("ike", "message_id"), r.str("ike", "exchange_type"), enc)}
+	})
+}
+
+func TestJudgeRDP(t *testing.T) {
+	names := []string{"initial_request", "initial_response", "connect_request", "connect_response"}
+	judgeRecords(t, RDP, "rdp", func(tx Tx) []string {
+		m := tx.(*RDPTx)
+		return []string{names[m.Kind] + " " + string(m.Cookie)}
+	}, func(r eveRecord) []string {
+		return []string{r.str("rdp", "event_type") + " " + r.str("rdp", "cookie")}
+	})
+}

@@ -30,6 +30,16 @@ func newParser(p Proto) parser {
 		return newDCERPC()
 	case SMB:
 		return newSMB()
+	case MQTT:
+		return newMQTT()
+	case SIP:
+		return newSIP()
+	case RFB:
+		return newRFB()
+	case IKE:
+		return newIKE()
+	case RDP:
+		return newRDP()
 	case SMTP:
 		return newSMTP()
 	case SSH:
