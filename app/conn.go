@@ -235,6 +235,10 @@ func (c *Conn) feed(d Dir, data []byte) {
 	for len(data) > 0 && c.flags&flagDone == 0 {
 		if c.parser != nil {
 			data = c.run(d, data)
+			if o := d.Other(); len(data) > 0 && c.flags&(flagWakeTS<<o) != 0 {
+				c.flags &^= flagWakeTS << o
+				c.pump(o) // older than the rest of this chunk
+			}
 			continue
 		}
 		if c.detect(d, data) {
@@ -292,6 +296,18 @@ func (c *Conn) run(d Dir, data []byte) []byte {
 		p := c.parser
 		n, need := p.parse(c, d, win)
 		n = min(n, len(win))
+		for c.flags&(flagWakeTS<<d.Other()) != 0 && c.flags&(flagDone|flagSwitch) == 0 && c.parser == p {
+			// What waits in the other direction comes before the rest of
+			// this one, wherever the chunk ends.
+			c.flags &^= flagWakeTS << d.Other()
+			c.pump(d.Other())
+			if n == len(win) || c.flags&flagDone != 0 || c.parser != p {
+				break
+			}
+			var k int
+			k, need = p.parse(c, d, win[n:])
+			n = min(n+k, len(win))
+		}
 		if c.flags&flagDone != 0 || c.flags&(flagSkipTS<<d) != 0 {
 			c.clearBuf(d)
 			return nil

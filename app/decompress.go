@@ -303,6 +303,18 @@ func (ch *decoderChain) finish(e *Env) {
 				ch.feed(e, i+1, out[x.out:])
 			}
 		}
+		if x.mode == modeBrotli && x.state == dsData && len(x.head) > 0 {
+			out, bad := x.brotliPiece(nil, x.head, ch.limit)
+			x.head = x.head[:0]
+			if bad && x.kept {
+				x.mode = modePass
+				ch.tx.event("gzip_decompression_failed")
+				out = x.raw
+			}
+			if len(out) > 0 {
+				ch.feed(e, i+1, out)
+			}
+		}
 		if x.state == dsHead && len(x.head) > 0 && x.kept {
 			// Too short to be anything.
 			x.mode, x.state = modePass, dsData
@@ -433,8 +445,35 @@ func zipHeader(p []byte) (n int, zlib, ok, more bool) {
 	return n, false, true, false
 }
 
+// brotliBlock is how many bytes the Brotli decoder gets at a time. It keeps
+// back what it decoded before an error, so the pieces it gets may not depend
+// on chunks.
+const brotliBlock = 64
+
 func (x *decoder) unbrotli(dst, data []byte, limit int) (out []byte, bad bool) {
-	x.src.p = data
+	for len(dst) < limit && x.state == dsData {
+		if len(x.head) == 0 && len(data) >= brotliBlock {
+			dst, bad = x.brotliPiece(dst, data[:brotliBlock], limit)
+			data = data[brotliBlock:]
+		} else {
+			n := min(len(data), brotliBlock-len(x.head))
+			x.head = append(x.head, data[:n]...)
+			data = data[n:]
+			if len(x.head) < brotliBlock {
+				return dst, false
+			}
+			dst, bad = x.brotliPiece(dst, x.head, limit)
+			x.head = x.head[:0]
+		}
+		if bad {
+			return dst, true
+		}
+	}
+	return dst, false
+}
+
+func (x *decoder) brotliPiece(dst, piece []byte, limit int) (out []byte, bad bool) {
+	x.src.p = piece
 	from := len(dst)
 	for len(dst) < limit {
 		if cap(dst)-len(dst) < 4096 {
@@ -446,7 +485,7 @@ func (x *decoder) unbrotli(dst, data []byte, limit int) (out []byte, bad bool) {
 		case err == io.ErrNoProgress:
 			return dst, false
 		case err != nil:
-			if len(dst) > from || x.out > 0 {
+			if len(dst) > from || x.out > 0 || from > 0 {
 				x.state = dsEnd // what came so far is good
 				return dst, false
 			}

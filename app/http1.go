@@ -50,6 +50,7 @@ type httpSide struct {
 	hasPending bool
 	folded     bool
 	trailer    bool
+	block      int // of a trailer: where it begins in the raw headers
 	chunked    bool
 	junk       bool // within a response line that is a body
 	open       bool // tx is not complete in this direction
@@ -69,7 +70,7 @@ func (p *http1) datagram(*Conn, Dir, []byte) {}
 
 func (p *http1) parse(c *Conn, d Dir, data []byte) (n, need int) {
 	s := &p.side[d]
-	for n < len(data) && c.flags&(flagDone|flagSwitch) == 0 {
+	for n < len(data) && c.flags&(flagDone|flagSwitch|flagWakeTS) == 0 {
 		var k int
 		var ok bool
 		if d == ToServer {
@@ -164,6 +165,20 @@ func (p *http1) newTx(c *Conn, from Dir) *HTTPTx {
 	t.From = from
 	c.add(t)
 	return t
+}
+
+// beginTrailer ends a body in chunks.
+func (p *http1) beginTrailer(c *Conn, d Dir, s *httpSide) {
+	p.bodyDone(c, d, s.tx)
+	s.state, s.trailer = hsHeaders, true
+	s.block = len(s.tx.msg[d].raw)
+}
+
+// dropBlank takes the blank line of an empty trailer out of the raw headers.
+func (m *httpMsg) dropBlank(s *httpSide) {
+	if len(chomp(m.raw[s.block:])) == 0 {
+		m.raw = m.raw[:s.block]
+	}
 }
 
 // headerLine takes one more line of a header block, with its end; line stands

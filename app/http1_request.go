@@ -34,8 +34,7 @@ func (p *http1) request(c *Conn, s *httpSide, data []byte) (n int, ok bool) {
 		case size > 0:
 			s.left, s.state = uint64(size), hsChunkData
 		case size == 0:
-			p.bodyDone(c, ToServer, s.tx)
-			s.state, s.trailer = hsHeaders, true
+			p.beginTrailer(c, ToServer, s)
 		default:
 			s.tx.event("invalid_request_chunk_len")
 			c.fail()
@@ -280,6 +279,7 @@ func (p *http1) requestHeadersDone(c *Conn, s *httpSide) {
 	m.hasRaw = true
 	m.built = 0
 	if s.trailer {
+		m.dropBlank(s)
 		t.reach(ToServer, StageTrailer)
 		p.endMessage(c, ToServer, s)
 		return

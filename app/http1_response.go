@@ -336,6 +336,7 @@ func (p *http1) responseHeadersDone(c *Conn, s *httpSide) {
 	m.hasRaw = true
 	m.built = 0
 	if s.trailer {
+		m.dropBlank(s)
 		t.reach(ToClient, StageTrailer)
 		p.endMessage(c, ToClient, s)
 		return
@@ -455,8 +456,7 @@ func (p *http1) responseChunk(c *Conn, s *httpSide, data []byte) (int, bool) {
 	case size > 0:
 		s.left, s.state = uint64(size), hsChunkData
 	case size == 0:
-		p.bodyDone(c, ToClient, s.tx)
-		s.state, s.trailer = hsHeaders, true
+		p.beginTrailer(c, ToClient, s)
 	case size == -4: // an empty line: on to the next
 	default:
 		p.notChunked(s)
