@@ -175,8 +175,11 @@ func (m *DNSMessage) name(msg []byte, off int) (name []byte, next int, ok bool) 
 			}
 			labels++
 			if !stop && labels > dnsMaxLabels {
-				m.bad |= dnsNameLabels
-				stop = true
+				if stop = true; hops > 0 {
+					m.bad |= dnsNameLoop
+				} else {
+					m.bad |= dnsNameLabels
+				}
 			}
 			if !stop {
 				label := msg[off+1 : off+1+n]
