@@ -97,7 +97,7 @@ func (e *Engine) open() error {
 		}
 		e.queues = append(e.queues, q)
 		w := newWorker(e, q, true, q.Info().Burst)
-		w.queue = q.Info().Queue
+		w.queue, w.live = q.Info().Queue, true
 		// A replier of its own: workers share nothing that changes.
 		if w.reply, err = newReplier(spec.Marks.Own()); err != nil {
 			e.notify(Notice{Severity: Warning, Text: "no raw socket: reject only drops", Err: err})

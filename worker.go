@@ -30,6 +30,7 @@ type worker struct {
 	e      *Engine
 	src    Source
 	inline bool
+	live   bool // a kernel waits for the verdicts
 	queue  uint16
 
 	pkts  []packet.Packet
@@ -95,9 +96,10 @@ func (w *worker) useRules(rs *detect.Ruleset) {
 }
 
 // idle says whether nobody looks at the packets: no rules, no handler, no log
-// that wants flows. Then they are accepted as they come.
+// that wants flows. Then a live queue's are accepted as they come; a capture is
+// replayed to see what the stages make of it.
 func (w *worker) idle() bool {
-	return !w.some && w.e.cfg.Handler == nil && w.log == nil && w.e.cfg.Fail.Malformed == Open
+	return w.live && !w.some && w.e.cfg.Handler == nil && w.log == nil && w.e.cfg.Fail.Malformed == Open
 }
 
 // run judges bursts until the source ends; the error is the source's.
