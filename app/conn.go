@@ -166,6 +166,11 @@ func (c *Conn) Release() {
 		c.env.putBuf(c.buf[d])
 	}
 	c.dropParser()
+	for _, t := range c.txs {
+		if h, ok := t.(*HTTPTx); ok && h.h2 == nil {
+			c.env.recycle(h)
+		}
+	}
 	clear(c.txs)
 	*c = Conn{Events: c.Events[:0], Expected: c.Expected[:0], txs: c.txs[:0]}
 }
@@ -203,7 +208,7 @@ func (c *Conn) Retire() {
 			continue
 		}
 		if h, ok := t.(*HTTPTx); ok {
-			if p, ok := c.parser.(*http1); ok && !p.holds(h) {
+			if p, ok := c.parser.(*http1); ok && h.h2 == nil && p.forget(h) {
 				c.env.recycle(h)
 			}
 		}
@@ -234,6 +239,9 @@ func (c *Conn) Feed(d Dir, data []byte) {
 func (c *Conn) feed(d Dir, data []byte) {
 	for len(data) > 0 && c.flags&flagDone == 0 {
 		if c.parser != nil {
+			if c.proto[d] == Unknown {
+				c.compare(d, data)
+			}
 			data = c.run(d, data)
 			if o := d.Other(); len(data) > 0 && c.flags&(flagWakeTS<<o) != 0 {
 				c.flags &^= flagWakeTS << o

@@ -36,6 +36,27 @@ func (c *Conn) detect(d Dir, data []byte) bool {
 	return false
 }
 
+// compare looks at the beginning of the direction that did not decide the
+// protocol: does it look like the same one?
+func (c *Conn) compare(d Dir, data []byte) {
+	h := &c.probe.head
+	c.probe.n += copy(h[c.probe.n:], data)
+	p, wait := c.recognise(d, h[:c.probe.n])
+	switch {
+	case p == c.alp:
+		c.proto[d] = p
+	case p != Unknown:
+		c.proto[d] = p
+		c.event("applayer_mismatch_protocol_both_directions")
+	case !wait || c.probe.n == len(h):
+		c.proto[d] = Failed
+		switch c.alp {
+		case HTTP1, TLS, SSH, SMB:
+			c.event("applayer_detect_protocol_only_one_direction")
+		}
+	}
+}
+
 // recognised makes p the protocol of the flow. It reports whether there is a
 // parser to feed.
 func (c *Conn) recognised(d Dir, p Proto) bool {

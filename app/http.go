@@ -326,7 +326,7 @@ func (t *HTTPTx) reset() {
 	t.uri, t.host = keep.uri[:0], keep.host[:0]
 	t.Events, t.Files = keep.Events[:0], keep.Files[:0]
 	for d := range t.body {
-		if b := keep.body[d].Data; cap(b) <= 16<<10 {
+		if b := keep.body[d].Data; cap(b) <= 128<<10 {
 			t.body[d].Data = b[:0]
 		}
 		t.body[d].Dir = Dir(d)

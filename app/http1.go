@@ -537,6 +537,17 @@ func (p *http1) holds(t *HTTPTx) bool {
 	return false
 }
 
+// forget drops the references to a transaction that was retired; false if
+// the parser still needs it.
+func (p *http1) forget(t *HTTPTx) bool {
+	for d := range p.side {
+		if s := &p.side[d]; s.tx == t && s.state == hsIdle && !s.open {
+			s.tx = nil
+		}
+	}
+	return !p.holds(t)
+}
+
 // newHTTPTx takes a spare transaction or makes one.
 func (e *Env) newHTTPTx() *HTTPTx {
 	if n := len(e.httpTx); n > 0 {

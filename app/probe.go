@@ -4,6 +4,10 @@ package app
 type probeState struct {
 	lost  [2]bool  // bytes of this direction are missing
 	tries [2]uint8 // datagrams that were not recognised
+	// head and n are the first bytes of the direction that did not decide the
+	// protocol.
+	head [32]byte
+	n    int
 }
 
 // probeLimit is how many bytes of a direction recognition looks at.
