@@ -334,3 +334,23 @@ func TestJudgeRDP(t *testing.T) {
 		return []string{r.str("rdp", "event_type") + " " + r.str("rdp", "cookie")}
 	})
 }
+
+// TestJudgeEvents compares the anomalies of our protocols with Suricata's.
+func TestJudgeEvents(t *testing.T) {
+	for _, p := range []Proto{DNS, TLS, QUIC, SSH, SMTP, FTP, SMB, DCERPC, SNMP, NTP, DHCP, SIP, RDP, MQTT, KRB5, RFB, IKE} {
+		t.Run(p.String(), func(t *testing.T) {
+			judgeRecords(t, p, "anomaly", func(tx Tx) []string {
+				var out []string
+				for _, e := range tx.Base().Events {
+					out = append(out, string(e))
+				}
+				return out
+			}, func(r eveRecord) []string {
+				if r.str("anomaly", "app_proto") != p.String() || r.str("anomaly", "layer") != "proto_parser" {
+					return nil
+				}
+				return []string{strings.ToLower(r.str("anomaly", "event"))}
+			})
+		})
+	}
+}

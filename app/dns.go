@@ -187,7 +187,7 @@ func (m *DNSMessage) name(msg []byte, off int) (name []byte, next int, ok bool) 
 					m.names = append(m.names, '.')
 				}
 				if room := dnsMaxName - (len(m.names) - start); len(label) > room {
-					label = label[:room]
+					label = label[:max(room, 0)] // the dot may have been one too many
 					m.bad |= dnsNameLong
 					stop = true
 				}

@@ -16,6 +16,7 @@ const (
 	mimeLongBoundary    Event = "mime_long_boundary"
 	mimeLongFilename    Event = "mime_long_filename"
 	mimeMalformed       Event = "mime_malformed_msg"
+	mimeParseFailed     Event = "mime_parse_failed"
 )
 
 // Bounds of MIME parsing, Suricata's where it has them.
@@ -267,6 +268,7 @@ func (m *mimeParser) field() {
 		if b, ok := mimeParam(value, "boundary"); ok && len(b) > 0 {
 			if len(b) > mimeMaxBoundary {
 				m.tx.event(mimeLongBoundary)
+				m.tx.event(mimeParseFailed)
 			} else {
 				m.boundary = b
 			}

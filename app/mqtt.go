@@ -436,7 +436,7 @@ func (p *mqttParser) message(c *Conn, d Dir, m *MQTTMessage, b []byte) {
 		if p.connected {
 			t.event(mqttDoubleConnect)
 		}
-		p.connected = true
+	case m.Type == mqttAuth:
 	case !p.connected && m.Type != mqttConnack:
 		t.event(mqttUnintroduced)
 	}

@@ -389,6 +389,12 @@ func (p *tlsParser) message(d Dir, typ byte, b []byte) {
 	switch typ {
 	case 1:
 		if t.Client.Seen {
+			// A second one is in order only if the server asked for it (RFC
+			// 8446 §4.1.4).
+			var again TLSHello
+			if again.decode(b, true); again.SNI != nil && t.Client.SNI != nil && !t.Server.retry() {
+				t.event(tlsMultipleSNI)
+			}
 			return
 		}
 		if e := t.Client.decode(b, true); e != "" {

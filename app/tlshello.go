@@ -70,6 +70,12 @@ func (h *TLSHello) NegotiatedVersion() uint16 {
 	return h.Version
 }
 
+// retry says whether h is a HelloRetryRequest (RFC 8446 §4.1.3).
+func (h *TLSHello) retry() bool {
+	return string(h.Random) == "\xcf\x21\xad\x74\xe5\x9a\x61\x11\xbe\x1d\x8c\x02\x1e\x65\xb8\x91"+
+		"\xc2\xa2\x11\x16\x7a\xbb\x8c\x5e\x07\x9e\x09\xe2\xc8\xa8\x33\x9c"
+}
+
 // TLSVersionName is Suricata's name of a version.
 func TLSVersionName(v uint16) string {
 	switch v {

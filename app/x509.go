@@ -1,6 +1,7 @@
 package app
 
 import (
+	"bytes"
 	"crypto/sha1"
 	"encoding/hex"
 	"time"
@@ -171,6 +172,9 @@ func (c *Certificate) Decode(der []byte) Event {
 	}
 	if c.Subject, good = appendDN(nil, el); !good {
 		return x509InvalidSubject
+	}
+	if bytes.IndexByte(c.Subject, 0) >= 0 {
+		bad = x509InvalidSubject // a name that ends early for those who write C
 	}
 	for len(rest) > 0 {
 		if tag, el, rest, ok = derNext(rest); !ok {
