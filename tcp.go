@@ -129,8 +129,11 @@ func (w *worker) settle(p *packet.Packet, f *flow.Flow[conn], dir app.Dir) {
 	// In a capture, what follows is an answer to the packet although we would
 	// have dropped it.
 	w.tcp.Commit(&c.tcp)
-	if s := c.tcp.State(); s == stream.Closed && f.State() != flow.Closed {
-		w.flows.SetState(f, flow.Closed)
+	switch c.tcp.State() {
+	case stream.LastAck, stream.TimeWait, stream.Closed:
+		if f.State() != flow.Closed {
+			w.flows.SetState(f, flow.Closed)
+		}
 	}
 }
 

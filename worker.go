@@ -23,6 +23,11 @@ type conn struct {
 	alerts     uint32
 	// eventsLogged is how many of the connection's events were written.
 	eventsLogged int
+	// judged is the number of the first transaction that each direction has not
+	// finished: what a match in the stream is said to belong to.
+	judged [2]uint64
+	vlans  [3]uint16
+	nvlan  uint8
 }
 
 // worker judges the packets of one source. It belongs to one goroutine.
@@ -182,7 +187,7 @@ func (w *worker) judge(p *packet.Packet) {
 	}
 	for d, q := 0, p; d < maxTunnels && !p.Verdict.Dropped() && q.Inner(&w.inner); d++ {
 		in := &w.inner
-		w.log.Source(eve.TunnelOf(q.Proto()))
+		w.log.Tunnel(p, q.Proto(), d+1)
 		in.Decode()
 		in.Verdict = packet.Verdict{}
 		w.inspect(in)
@@ -305,6 +310,7 @@ func (w *worker) track(p *packet.Packet) (*flow.Flow[conn], app.Dir) {
 		c.id = w.flowID()
 		c.det.Key = c.id
 		c.det.Start = p.Time
+		c.nvlan = uint8(copy(c.vlans[:], p.VLANs[:p.NVLAN]))
 	}
 	length := len(p.Data) + len(p.L2)
 	w.flows.Count(f, d, p.Time, length, flags)
@@ -358,6 +364,9 @@ func (w *worker) apply(p *packet.Packet, f *flow.Flow[conn], dir app.Dir) {
 	}
 	if len(o.Alerts) > 0 || o.Tagged {
 		info := w.flowInfo(f)
+		if f != nil && f.Value.app != nil {
+			info.Guess = guess(f.Value.app, f.Value.judged[dir])
+		}
 		for i := range o.Alerts {
 			a := &o.Alerts[i]
 			a.Blocked = a.Blocked && w.inline
@@ -383,6 +392,16 @@ func (w *worker) apply(p *packet.Packet, f *flow.Flow[conn], dir app.Dir) {
 		}
 		w.logDrop(p, f, dir, by, o.Action)
 	}
+}
+
+// guess is the transaction that a match outside of transactions is shown with.
+func guess(c *app.Conn, id uint64) app.Tx {
+	for _, tx := range c.Transactions() {
+		if tx.Base().ID >= id {
+			return tx
+		}
+	}
+	return nil
 }
 
 // verdictOf is the one place where what the operator wrote becomes what the
@@ -414,7 +433,7 @@ func (w *worker) flowInfo(f *flow.Flow[conn]) *eve.FlowInfo {
 	c := &f.Value
 	i := &eve.FlowInfo{
 		ID: c.id, Src: f.Key.SrcAddr(), Dst: f.Key.DstAddr(), SrcPort: f.Key.SrcPort, DstPort: f.Key.DstPort,
-		Proto: f.Key.Proto, Start: f.Start, DropLogged: &c.dropLogged,
+		Proto: f.Key.Proto, Start: f.Start, DropLogged: &c.dropLogged, VLANs: c.vlans[:c.nvlan],
 		Packets: [2]uint64{f.Sides[0].Packets, f.Sides[1].Packets},
 		Bytes:   [2]uint64{f.Sides[0].Bytes, f.Sides[1].Bytes},
 	}
@@ -426,26 +445,47 @@ func (w *worker) flowInfo(f *flow.Flow[conn]) *eve.FlowInfo {
 	return i
 }
 
-// retire writes the records of transactions that are complete, by the packet
-// that completed them, and lets go of them: once the rules have seen both
-// directions, or when the flow has ended.
+// logTransactions writes the records that are due, by the packet that made them
+// so, and what was odd about recognising the protocol.
+func (w *worker) logTransactions(p *packet.Packet, f *flow.Flow[conn], c *app.Conn) {
+	var info *eve.FlowInfo
+	for _, tx := range c.Transactions() {
+		if w.log.Due(tx) {
+			if info == nil {
+				info = w.flowInfo(f)
+			}
+			w.log.Tx(p, info, tx)
+		}
+	}
+	for n := &f.Value.eventsLogged; *n < len(c.Events); *n++ {
+		if info == nil {
+			info = w.flowInfo(f)
+		}
+		w.log.ConnAnomaly(p, info, c.Events[*n])
+	}
+}
+
+// retire writes the records of transactions and lets go of those that are
+// complete: once the rules have seen both directions, or when the flow has
+// ended.
 func (w *worker) retire(p *packet.Packet, f *flow.Flow[conn], ended bool) {
 	c := f.Value.app
 	if c == nil {
 		return
 	}
 	done := false
-	var info *eve.FlowInfo
+	if w.log != nil {
+		w.logTransactions(p, f, c)
+	}
 	for _, tx := range c.Transactions() {
 		b := tx.Base()
+		for d := range f.Value.judged {
+			if b.Done(app.Dir(d)) && b.ID == f.Value.judged[d] {
+				f.Value.judged[d]++
+			}
+		}
 		if !b.Complete() || !(w.det.Inspected(b) || ended) {
 			continue
-		}
-		if w.log != nil && !b.Finished {
-			if info == nil {
-				info = w.flowInfo(f)
-			}
-			w.log.Tx(p, info, tx)
 		}
 		w.det.Forget(b)
 		b.Finished = true

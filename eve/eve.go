@@ -120,6 +120,9 @@ type FlowInfo struct {
 	// FTP data), 0 if none.
 	Parent uint64
 	VLANs  []uint16 // of its packets, outermost first
+	// Guess is the transaction that was under way, for alerts that matched in
+	// the stream or by datagram; nil if there is none.
+	Guess app.Tx
 }
 
 // Logger formats records for one worker. It is not safe for concurrent use.
@@ -129,6 +132,8 @@ type Logger struct {
 	o     object
 	names func(ifindex uint32) string
 	from  Source
+	root  *packet.Packet // what carries the packet, if from a tunnel
+	depth int
 }
 
 // Source is where a packet comes from that records are written for.
@@ -146,19 +151,47 @@ const (
 // Source says where the packets of the calls to come are from.
 func (l *Logger) Source(s Source) {
 	if l != nil {
-		l.from = s
+		l.from, l.root = s, nil
 	}
 }
 
-// TunnelOf is the source of what a packet of an IP protocol carries inside.
-func TunnelOf(proto uint8) Source {
+// Tunnel says that the packets of the calls to come, up to the next call of
+// Source, are inside of root, depth tunnels deep; proto is the IP protocol of
+// the innermost tunnel. root is borrowed until then.
+func (l *Logger) Tunnel(root *packet.Packet, proto uint8, depth int) {
+	if l == nil {
+		return
+	}
+	l.root, l.depth = root, depth
 	switch proto {
 	case packet.ProtoGRE:
-		return TunnelGRE
+		l.from = TunnelGRE
 	case packet.ProtoIPv6:
-		return TunnelIPv6
+		l.from = TunnelIPv6
+	default:
+		l.from = TunnelIPv4
 	}
-	return TunnelIPv4
+}
+
+func (l *Logger) tunnel(o *object) {
+	p := l.root
+	if p == nil || l.from == Wire || l.from == EndOfFlow {
+		return
+	}
+	o.open("tunnel")
+	o.addr("src_ip", p.Src())
+	o.uint("src_port", uint64(p.SrcPort()))
+	o.addr("dest_ip", p.Dst())
+	o.uint("dest_port", uint64(p.DstPort()))
+	o.str("proto", protoName(p.Proto()))
+	o.uint("depth", uint64(l.depth))
+	if p.Number != 0 {
+		o.uint("pcap_cnt", p.Number)
+		o.str("pkt_src", "wire/pcap")
+	} else {
+		o.str("pkt_src", "wire/nfq")
+	}
+	o.close()
 }
 
 // ending says whether the flow is at its end: nothing will be added to what is
@@ -280,14 +313,28 @@ func (l *Logger) Alert(p *packet.Packet, f *FlowInfo, dir app.Dir, a *detect.Ale
 		return
 	}
 	o := l.begin("alert", p, f)
-	if a.Tx != nil {
-		o.uint("tx_id", a.Tx.Base().ID)
+	tx, guessed := a.Tx, false
+	if tx == nil && f != nil && f.Guess != nil {
+		if f.Proto == packet.ProtoUDP {
+			if proto, ok := app.ProtoByName(a.Info.Proto); ok && proto > app.Failed {
+				tx = f.Guess
+			}
+		} else if a.Stream {
+			tx, guessed = f.Guess, true
+		}
+	}
+	if tx != nil {
+		o.uint("tx_id", tx.Base().ID)
+		if guessed {
+			o.bool("tx_guessed", true)
+		}
 	}
 	l.alertObject(o, p, a)
+	l.tunnel(o)
 	l.verdict(o, p, act)
 	if !l.cfg.NoMetadata && f != nil {
-		if a.Tx != nil {
-			l.alertTx(o, a.Tx, dir)
+		if tx != nil {
+			l.alertTx(o, tx, dir)
 		}
 		l.appProto(o, f)
 		o.str("direction", dirName(dir))
@@ -403,7 +450,13 @@ func (l *Logger) appProto(o *object, f *FlowInfo) {
 	if !f.AppKnown {
 		return
 	}
-	o.str("app_proto", f.App.String())
+	if f.App == app.Unknown && f.Proto == packet.ProtoUDP {
+		o.str("app_proto", app.Failed.String()) // a datagram has but one chance
+		return
+	}
+	if f.App != app.Unknown {
+		o.str("app_proto", f.App.String())
+	}
 	if f.AppOrig != app.Unknown {
 		o.str("app_proto_orig", f.AppOrig.String())
 	}

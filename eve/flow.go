@@ -32,11 +32,26 @@ func (l *Logger) Flow(now int64, f *FlowInfo, e *FlowEnd) {
 	if f.ID != 0 {
 		o.uint("flow_id", f.ID)
 	}
+	if f.Parent != 0 {
+		o.uint("parent_id", f.Parent)
+	}
 	o.str("event_type", "flow")
+	if len(f.VLANs) > 0 {
+		o.openArray("vlan")
+		for _, v := range f.VLANs {
+			o.item()
+			o.b = appendUint(o.b, uint64(v))
+		}
+		o.closeArray()
+	}
 	l.tuple(o, f.Src, f.Dst, f.SrcPort, f.DstPort, f.Proto)
 	if f.Proto == packet.ProtoICMP || f.Proto == packet.ProtoICMPv6 {
-		o.uint("icmp_type", uint64(f.SrcPort))
-		o.uint("icmp_code", 0)
+		o.uint("icmp_type", uint64(f.SrcPort>>8))
+		o.uint("icmp_code", uint64(f.SrcPort&0xff))
+		if f.Packets[app.ToClient] > 0 {
+			o.uint("response_icmp_type", uint64(f.DstPort>>8))
+			o.uint("response_icmp_code", uint64(f.DstPort&0xff))
+		}
 	}
 	if l.cfg.CommunityID {
 		o.str("community_id", communityID(f.Src, f.Dst, f.SrcPort, f.DstPort, f.Proto, l.cfg.CommunityIDSeed))
@@ -59,6 +74,9 @@ func (l *Logger) Flow(now int64, f *FlowInfo, e *FlowEnd) {
 	o.close()
 	if e.TCP {
 		ts, tc := e.TCPFlags[app.ToServer], e.TCPFlags[app.ToClient]
+		if e.TCPState == "none" {
+			ts, tc = 0, 0 // no session that they would be flags of
+		}
 		o.open("tcp")
 		o.str("tcp_flags", hexByte(ts|tc))
 		o.str("tcp_flags_ts", hexByte(ts))
@@ -72,7 +90,9 @@ func (l *Logger) Flow(now int64, f *FlowInfo, e *FlowEnd) {
 				o.bool(b.name, true)
 			}
 		}
-		o.str("state", e.TCPState)
+		if e.TCPState != "none" {
+			o.str("state", e.TCPState)
+		}
 		o.close()
 	}
 	l.end()

@@ -16,10 +16,10 @@ func ftpObject(o *object, t *app.FTPTx) {
 				o.b[i] = c - 32
 			}
 		}
-		if t.Data != nil {
+		if len(t.Data) > 0 {
 			o.bytes("command_data", t.Data)
+			o.bool("command_truncated", hasEvent(&t.TxBase, "request_command_too_long"))
 		}
-		o.bool("command_truncated", hasEvent(&t.TxBase, "request_command_too_long"))
 	}
 	if len(t.Codes) > 0 {
 		o.strings("completion_code", t.Codes)

@@ -53,16 +53,14 @@ func (l *Logger) httpObject(o *object, t *app.HTTPTx) {
 	if v, ok := t.HeaderByName(app.ToServer, "referer"); ok {
 		o.bytes("http_refer", v)
 	}
-	if v := t.Method(); v != nil {
+	if v := t.Method(); len(v) > 0 {
 		o.bytes("http_method", v)
 	}
 	if v, ok := t.Bytes(app.HTTPProtocol, app.ToServer, 0); ok {
 		o.bytes("protocol", v)
 	}
-	if n := t.Status(); n > 0 {
-		o.uint("status", uint64(n))
-	} else if v, ok := t.Bytes(app.HTTPStatCode, app.ToClient, 0); ok {
-		o.bytes("status_string", v)
+	if v, ok := t.Bytes(app.HTTPStatCode, app.ToClient, 0); ok {
+		o.uint("status", leadingNumber(v))
 	}
 	if v, ok := t.HeaderByName(app.ToClient, "location"); ok {
 		o.bytes("redirect", v)
@@ -95,6 +93,20 @@ func contentRange(o *object, v []byte) {
 		}
 	}
 	o.close()
+}
+
+// leadingNumber is the number that b begins with, as C's strtoul reads it; 0 if
+// there is none.
+func leadingNumber(b []byte) uint64 {
+	b = bytes.TrimLeft(b, " \t\r\n\v\f")
+	n := uint64(0)
+	for _, c := range b {
+		if c < '0' || c > '9' || n > 1<<28 {
+			break
+		}
+		n = n*10 + uint64(c-'0')
+	}
+	return n
 }
 
 func decimal(b []byte) (uint64, bool) {

@@ -90,7 +90,7 @@ func snmpObject(o *object, t *app.SNMPTx) {
 				o.b = append(appendUint(append(o.b, '"'), t.TrapType), '"')
 			}
 			o.bytes("trap_oid", t.TrapOID)
-			o.bytes("trap_address", t.TrapAddress)
+			o.addrBytes("trap_address", t.TrapAddress)
 		}
 		if len(t.Vars) > 0 {
 			o.strings("vars", t.Vars)

@@ -1,6 +1,7 @@
 package eve
 
 import (
+	"bytes"
 	"time"
 
 	"github.com/garita/garita/app"
@@ -13,7 +14,7 @@ func (l *Logger) tlsRecord(p *packet.Packet, f *FlowInfo, t *app.TLSTx) {
 		return
 	}
 	leaf := &t.Leaf[app.ToClient]
-	if leaf.Subject == nil && leaf.Issuer == nil && t.Resumed && !l.cfg.TLSResumption {
+	if leaf.Subject == nil && leaf.Issuer == nil && resumed(t) && !l.cfg.TLSResumption {
 		return
 	}
 	o := l.beginAs("tls", p, f, ofFlow)
@@ -21,11 +22,20 @@ func (l *Logger) tlsRecord(p *packet.Packet, f *FlowInfo, t *app.TLSTx) {
 	l.end()
 }
 
+// resumed says whether the client came with a session that the server took up,
+// as far as can be told before the certificate.
+func resumed(t *app.TLSTx) bool {
+	if !t.Server.Seen || t.Version(app.ToClient) >= app.VersionTLS13 {
+		return false
+	}
+	return t.Client.Ticket || len(t.Client.SessionID) > 0 && bytes.Equal(t.Client.SessionID, t.Server.SessionID)
+}
+
 // tlsObject describes a handshake. f is nil in alerts.
 func (l *Logger) tlsObject(o *object, t *app.TLSTx, f *FlowInfo) {
 	o.open("tls")
 	l.certificate(o, t, app.ToClient)
-	if t.Resumed {
+	if t.Leaf[app.ToClient].Subject == nil && t.Leaf[app.ToClient].Issuer == nil && resumed(t) {
 		o.bool("session_resumed", true)
 	}
 	l.certificateIDs(o, t, app.ToClient)
