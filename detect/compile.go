@@ -453,6 +453,9 @@ func (b *builder) finish() ([]sig, error) {
 		d := l.def
 		if d.field != app.NoField {
 			hasTx = true
+			if d.field == app.KRB5CName || d.field == app.KRB5SName {
+				dirs &= app.DirTC // as Suricata: names of answers
+			}
 			dirs &= d.dirs
 			if err := b.restrict(d.protos); err != nil {
 				return nil, err
@@ -655,8 +658,6 @@ func engineRank(e *engine) int {
 // depends.
 func (b *builder) classify() {
 	s := &b.s
-	addrOnly := s.protos == nil || !s.protos.has(6) && !s.protos.has(17) || s.sport < 0 && s.dport < 0
-	bare := s.payload == nil && s.flags&sigTx == 0 && len(s.pktBufs) == 0 && len(s.conds) == 0
 	switch {
 	case s.flags&sigTx != 0:
 		s.kind = kindTx
@@ -668,25 +669,35 @@ func (b *builder) classify() {
 		s.kind = kindStream
 	case s.payload != nil || len(s.pktBufs) > 0:
 		s.kind = kindPacket
-	case s.apps != 0 && s.onlyConds(condAppProto):
-		s.kind = kindProtoOnly
 	case s.flags&sigProtoDetect != 0 && s.onlyConds(condAppProto):
 		s.kind = kindProtoOnly
-	case bare && s.flow&^(flowToServer|flowToClient) == 0 && s.flow == 0 && s.apps == 0 && addrOnly && s.sport < 0 && s.dport < 0 && !b.lowLevel():
+	case s.apps != 0:
+		s.kind = kindApp
+		if s.flags&sigNeedPacket != 0 {
+			s.kind = kindPacket
+		}
+	case s.flow == 0 && s.addressConds():
 		s.kind = kindIPOnly
+		if b.c.negated(s.src) || b.c.negated(s.dst) {
+			s.kind = kindLikeIPOnly
+		}
 	default:
 		s.kind = kindPacket
-	}
-	if s.kind == kindIPOnly && (b.c.negated(s.src) || b.c.negated(s.dst)) {
-		s.kind = kindLikeIPOnly
 	}
 }
 
 func (b *builder) tcp() bool { return b.s.protos == nil || b.s.protos.has(6) }
 
-// lowLevel: the head asks for something an address look-up does not know.
-func (b *builder) lowLevel() bool {
-	return b.s.flags&(sigIPv4|sigIPv6) != 0 && b.s.protos != nil
+// addressConds: the conditions of the rule go with an address look-up.
+func (s *sig) addressConds() bool {
+	for i := range s.conds {
+		switch s.conds[i].op {
+		case condSameIP, condXbit, condHostbit:
+		default:
+			return false
+		}
+	}
+	return true
 }
 
 func (s *sig) onlyConds(op condOp) bool {

@@ -1,8 +1,6 @@
 package detect
 
 import (
-	"crypto/md5"
-	"crypto/sha256"
 	"encoding/base64"
 	"encoding/hex"
 	"net/netip"
@@ -51,23 +49,26 @@ const (
 	dsRep
 )
 
+// key is the value as it stands in the set; nil if it cannot be in it.
 func (s *dataset) key(dst []byte, data []byte) []byte {
-	switch s.kind {
-	case setMD5:
-		h := md5.Sum(data)
-		return append(dst, h[:]...)
-	case setSHA256:
-		h := sha256.Sum256(data)
-		return append(dst, h[:]...)
+	if n := setSizes[s.kind]; n != 0 && len(data) != n {
+		return nil
 	}
 	return append(dst, data...)
 }
+
+// setSizes are the lengths that values must have: sums and addresses are
+// looked up as they are, a transform such as to_md5 makes them.
+var setSizes = [...]int{setMD5: 16, setSHA256: 32, setIPv4: 4, setIP: 0}
 
 // dataset applies a dataset keyword to the buffer.
 func (m *matcher) dataset(n *node) bool {
 	var tmp [64]byte
 	r := n.data
 	key := r.set.key(tmp[:0], m.buf)
+	if key == nil {
+		return r.op == dsIsNotSet
+	}
 	r.set.mu.RLock()
 	rep, ok := r.set.set[string(key)]
 	r.set.mu.RUnlock()

@@ -19,7 +19,7 @@ func (c *compiler) index() {
 		s := &rs.sigs[i]
 		id := uint32(i)
 		switch {
-		case s.kind == kindIPOnly || s.kind == kindLikeIPOnly:
+		case s.kind == kindIPOnly:
 			rs.ipOnly.add(rs, id)
 			rs.stats.IPOnly++
 		case s.fast.buf >= 0:

@@ -118,8 +118,8 @@ func (b *builder) offsetOf(s string, o *byteOp) error {
 	if err != nil {
 		return err
 	}
-	if n < -65535 || n > 65535 {
-		return b.fail(0, "the offset is out of range: "+s, "-65535 to 65535")
+	if n < -1<<31 || n >= 1<<31 {
+		return b.fail(0, "the offset is out of range: "+s, "a number of 32 bits")
 	}
 	o.offset, o.vOff = int32(n), v
 	return nil

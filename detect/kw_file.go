@@ -153,6 +153,7 @@ func kwFileHash(b *builder, v string) error {
 		}
 		h.set[string(sum)] = struct{}{}
 	}
+	b.c.hashes = true
 	b.fileCond(txCond{op: txFileHash, hash: h, neg: neg})
 	return nil
 }

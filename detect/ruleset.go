@@ -49,6 +49,9 @@ type Stats struct {
 // Stats of the compilation.
 func (r *Ruleset) Stats() Stats { return r.stats }
 
+// NeedsFileHashes says whether a rule asks for sums of files.
+func (r *Ruleset) NeedsFileHashes() bool { return r.fileHashes }
+
 // Rules returns what is known of each rule, in the order in which they take
 // effect. Rules of "<>" stand in it once.
 func (r *Ruleset) Rules() []*Info {
@@ -148,6 +151,7 @@ type compiler struct {
 	strs     map[string]string
 	regexes  map[regexKey]*pcre.Regexp
 	sets     map[string]*dataset
+	hashes   bool
 	num      int32
 	maxVars  int
 	curr     *rule.Rule
@@ -243,6 +247,7 @@ func Compile(rules []rule.Rule, cfg Config) (*Ruleset, []*rule.Error) {
 	for i := range rs.sigs {
 		rs.anyTx = rs.anyTx || rs.sigs[i].flags&sigTx != 0
 	}
+	rs.fileHashes = c.hashes
 	c.thresholds()
 	c.index()
 	for p := range rs.tx {

@@ -350,6 +350,9 @@ func (w *Worker) lastStream(in *Input) {
 	if len(in.Raw) > 0 && !in.NoPayload() {
 		w.scan(&w.rs.payload[in.Dir][payTCPStream], in.Raw)
 	}
+	for _, id := range w.rs.plain[in.Dir][classTCP] {
+		w.candidate(id)
+	}
 	slices.Sort(w.cand)
 	for _, id := range w.cand {
 		s := &w.rs.sigs[id]
@@ -358,6 +361,9 @@ func (w *Worker) lastStream(in *Input) {
 			continue
 		}
 		w.Stats.Candidates++
+		if s.payload == nil || len(in.Raw) == 0 || in.NoPayload() {
+			continue
+		}
 		if s.flags&sigNeedPacket != 0 && !s.alsoStream() || !w.header(s, in) || !w.conds(s, in) {
 			continue
 		}
@@ -459,9 +465,28 @@ func headerBytes(sp special, p *packet.Packet) ([]byte, bool) {
 		if !ok || (p.Proto() == packet.ProtoICMPv6) != (sp == bufICMPv6Header) {
 			return nil, false
 		}
-		return h.Bytes(), true
+		return icmpHeader(p, h), true
 	}
 	return nil, false
+}
+
+// icmpHeader is the header of a message with what belongs to it by its type:
+// timestamps, masks, router addresses (RFC 792, RFC 950, RFC 1256).
+func icmpHeader(p *packet.Packet, h packet.ICMP) []byte {
+	b := h.Bytes()
+	if p.Proto() != packet.ProtoICMP {
+		return b
+	}
+	n := len(b)
+	switch h.Type() {
+	case 9:
+		n += int(b[4]) * int(b[5]) * 4
+	case 13, 14:
+		n += 12
+	case 17, 18:
+		n += 4
+	}
+	return p.Transport()[:min(n, len(p.Transport()))]
 }
 
 // hit notes a match and does what the rule does besides its action.
