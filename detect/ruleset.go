@@ -30,9 +30,10 @@ type Ruleset struct {
 	plain   [2][nClass][]uint32 // sigs without a pattern
 	headers []headerGroup
 	// transaction stage
-	tx      [app.NProto][2][]txGroup
-	txPlain [app.NProto][2][]uint32
-	anyTx   bool // there are rules on transactions
+	tx         [app.NProto][2][]txGroup
+	txPlain    [app.NProto][2][]uint32
+	anyTx      bool // there are rules on transactions
+	fileHashes bool // a rule asks for sums of files
 }
 
 // Stats says what became of the rules.
