@@ -43,7 +43,7 @@ type testFlow struct {
 	known  [2]bool
 	later  [2]map[uint32][]byte
 	closed [2]bool
-	app    bool
+	say    []piece
 }
 
 func (f *testFlow) key() string {
@@ -137,6 +137,7 @@ func playConfig(t *testing.T, path string, force map[string]Proto, cfg Config) [
 		}
 		if f.udp {
 			n := min(len(l4), max(8, int(binary.BigEndian.Uint16(l4[4:]))))
+			f.say = append(f.say, piece{d, bytes.Clone(l4[8:n])})
 			f.conn.Datagram(d, l4[8:n])
 			continue
 		}
@@ -188,6 +189,7 @@ func (f *testFlow) segment(d Dir, l4 []byte, flags byte) {
 			if int(skip) < len(b) {
 				b = b[skip:]
 				f.next[d] += uint32(len(b))
+				f.say = append(f.say, piece{d, b})
 				f.conn.Feed(d, b)
 			}
 			again = true

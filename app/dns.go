@@ -208,7 +208,7 @@ func (m *DNSMessage) name(msg []byte, off int) (name []byte, next int, ok bool) 
 // It keeps slices of msg. It returns false if msg is not a complete message;
 // what was decoded until there stays.
 func (m *DNSMessage) Decode(msg []byte) bool {
-	*m = DNSMessage{}
+	*m = DNSMessage{names: make([]byte, 0, len(msg))}
 	if len(msg) < dnsHeaderLen {
 		return false
 	}

@@ -453,7 +453,6 @@ func (p *tlsParser) certificates(d Dir, b []byte) {
 	}
 	if len(t.Certs[d]) > 0 {
 		if e := t.Leaf[d].Decode(t.Certs[d][0]); e != "" {
-			t.event(x509InvalidCertificate)
 			t.event(e)
 		}
 	}
@@ -528,7 +527,6 @@ func (p *tlsParser) v2Record(c *Conn, d Dir, b []byte) (n, need int) {
 		if cl := int(binary.BigEndian.Uint16(m[5:])); 11+cl <= len(m) && cl > 0 {
 			t.Certs[d] = [][]byte{clone(m[11 : 11+cl])}
 			if e := t.Leaf[d].Decode(t.Certs[d][0]); e != "" {
-				t.event(x509InvalidCertificate)
 				t.event(e)
 			}
 		}
