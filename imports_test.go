@@ -91,6 +91,9 @@ func TestLibrariesKeepQuiet(t *testing.T) {
 			continue
 		}
 		for _, i := range strings.Fields(imports) {
+			if i == "log/slog" && strings.HasSuffix(name, "/internal/lab") {
+				continue // to tell its HTTP server to be quiet
+			}
 			if i == "log" || i == "log/slog" || i == "flag" || i == "C" {
 				t.Errorf("%s imports %s", name, i)
 			}
