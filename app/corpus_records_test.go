@@ -354,3 +354,20 @@ func TestJudgeEvents(t *testing.T) {
 		})
 	}
 }
+
+func TestJudgeNFS(t *testing.T) {
+	names := map[uint32]string{0: "NULL", 1: "GETATTR", 2: "SETATTR", 3: "LOOKUP", 4: "ACCESS", 5: "READLINK", 6: "READ", 7: "WRITE", 8: "CREATE", 9: "MKDIR",
+		10: "SYMLINK", 11: "MKNOD", 12: "REMOVE", 13: "RMDIR", 14: "RENAME", 15: "LINK", 16: "READDIR", 17: "READDIRPLUS", 18: "FSSTAT", 19: "FSINFO", 20: "PATHCONF", 21: "COMMIT"}
+	judgeRecords(t, NFS, "nfs", func(tx Tx) []string {
+		m := tx.(*NFSTx)
+		if m.Version != 3 || len(m.Procedures) == 0 || m.Procedures[0] == 1 || m.Procedures[0] == 0 || m.Procedures[0] == 17 {
+			return nil // which Suricata does not log
+		}
+		return []string{fmt.Sprintf("%d %s", m.XID, names[m.Procedures[0]])}
+	}, func(r eveRecord) []string {
+		if r.str("nfs", "version") != "3" {
+			return nil
+		}
+		return []string{r.str("rpc", "xid") + " " + r.str("nfs", "procedure")}
+	})
+}

@@ -202,6 +202,9 @@ func (f *testFlow) segment(d Dir, l4 []byte, flags byte) {
 }
 
 func openCapture(data []byte) (func() []byte, int) {
+	if len(data) > 8 && data[0] == 0xa1 && data[1] == 0xb2 {
+		data = append([]byte{0xa1, 0xb2, 0xc3, 0xd4, 0, 2, 0, 4}, data[8:]...) // older versions are the same
+	}
 	if r, err := pcapgo.NewReader(bytes.NewReader(data)); err == nil {
 		return func() []byte {
 			b, _, err := r.ReadPacketData()

@@ -40,6 +40,8 @@ func newParser(p Proto) parser {
 		return newIKE()
 	case RDP:
 		return newRDP()
+	case NFS:
+		return newNFS()
 	case SMTP:
 		return newSMTP()
 	case SSH:

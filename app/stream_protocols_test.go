@@ -165,3 +165,56 @@ func TestRDP(t *testing.T) {
 func FuzzMQTT(f *testing.F) { fuzzStream(f, MQTT, mqttTalk()[:8]) }
 func FuzzRFB(f *testing.F)  { fuzzStream(f, RFB, rfbTalk()) }
 func FuzzRDP(f *testing.F)  { fuzzStream(f, RDP, rdpTalk()) }
+
+func nfsTalk() []piece {
+	u32 := func(v ...uint32) string {
+		var b []byte
+		for _, x := range v {
+			b = binary.BigEndian.AppendUint32(b, x)
+		}
+		return string(b)
+	}
+	opaque := func(s string) string {
+		return u32(uint32(len(s))) + s + string(make([]byte, -len(s)&3))
+	}
+	record := func(s string) string { return u32(1<<31|uint32(len(s))) + s }
+	call := func(xid, proc uint32, args string) piece {
+		return ts(record(u32(xid, 0, 2, nfsProgram, 3, proc, 0, 0, 0, 0) + args))
+	}
+	reply := func(xid uint32, res string) piece { return tc(record(u32(xid, 1, 0, 0, 0, 0) + res)) }
+	two := string(call(5, nfs3Read, opaque("fh1")+u32(0, 0, 100)).data)[4:]
+	return []piece{
+		call(1, nfs3Lookup, opaque("root")+opaque("a.txt")), reply(1, u32(0)+opaque("fh1")+u32(0, 0)),
+		call(2, nfs3Write, opaque("fh1")+u32(0, 0, 5, 0)+opaque("hello")), reply(2, u32(0)),
+		call(3, nfs3Write, opaque("fh1")+u32(0, 5, 6, 0)+opaque(" world")), reply(3, u32(0)),
+		call(4, nfs3Commit, opaque("fh1")), reply(4, u32(0)),
+		// In two fragments.
+		ts(u32(20) + two[:20] + u32(1<<31|uint32(len(two)-20)) + two[20:]),
+		reply(5, u32(0)+u32(0, 11, 1)+opaque("hello world")),
+	}
+}
+
+func TestNFS(t *testing.T) {
+	c := talk(Unknown, nfsTalk(), true, whole)
+	if c.Proto() != NFS {
+		t.Fatalf("recognised as %v", c.Proto())
+	}
+	var got []string
+	for _, tx := range c.Transactions() {
+		for d := ToServer; d <= ToClient; d++ {
+			if b := tx.Body(FileData, d, 0); b != nil {
+				name, _ := tx.Bytes(FileName, d, 0)
+				got = append(got, string(name)+"="+string(b.Data))
+			}
+		}
+	}
+	if len(got) != 2 || got[0] != "a.txt=hello world" || got[1] != "a.txt=hello world" {
+		t.Errorf("files %q", got)
+	}
+	if v, _ := c.Transactions()[0].Number(NFSProcedure, ToServer, 0); v != nfs3Lookup {
+		t.Errorf("procedure %d", v)
+	}
+	checkLaws(t, NFS, nfsTalk())
+}
+
+func FuzzNFS(f *testing.F) { fuzzStream(f, NFS, nfsTalk()) }
