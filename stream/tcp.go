@@ -18,8 +18,6 @@
 // has acknowledged them, and overlaps are resolved by the receiver's policy.
 package stream
 
-import "github.com/garita/garita/packet"
-
 // Dir is the way a packet goes within its session.
 type Dir uint8
 
@@ -139,5 +137,3 @@ type Chunk struct {
 	Data []byte // borrowed until the next call of the tracker
 	End  bool   // nothing will follow
 }
-
-var _ = packet.TCP{}
