@@ -2,6 +2,8 @@ package app
 
 import (
 	"bytes"
+	"encoding/binary"
+	"hash/crc32"
 	"io"
 
 	"github.com/andybalholm/brotli"
@@ -44,6 +46,10 @@ type decoder struct {
 	raw     []byte // what was pushed so far, for another attempt
 	kept    bool   // raw is complete
 	out     uint64 // bytes given out in this attempt
+	zlib    bool   // modeAuto: the header is one of zlib
+	sum     uint32 // CRC of the gzip member so far
+	checked bool   // the trailer was compared
+	badSum  bool   // it did not match
 	inf     *inflater
 	br      *brotli.Reader
 	src     feedReader
@@ -97,14 +103,14 @@ func newDecoderChain(e *Env, t *HTTPTx, d Dir, ce []byte) *decoderChain {
 	*ch = decoderChain{tx: t, dir: d, limit: e.Config.HTTP.bodyLimit(d), layers: ch.layers[:0], bufs: ch.bufs}
 	n := 0
 	for v := ce; len(v) > 0; {
+		if v = bytes.TrimLeft(v, " \t"); len(v) == 0 {
+			break
+		}
 		tok := v
 		if i := bytes.IndexAny(v, ", "); i >= 0 {
 			tok, v = v[:i], v[i+1:]
 		} else {
 			v = nil
-		}
-		if len(tok) == 0 {
-			continue
 		}
 		if n++; n > e.Config.HTTP.DecompressLayers {
 			t.event("too_many_encoding_layers")
@@ -113,10 +119,12 @@ func newDecoderChain(e *Env, t *HTTPTx, d Dir, ce []byte) *decoderChain {
 		var k coding
 		exact := true
 		switch {
+		case len(tok) == 0:
+			continue
 		case indexFoldNUL(tok, "gzip") >= 0:
-			k, exact = codGzip, equalFold(tok, "gzip") || equalFold(tok, "x-gzip")
+			k, exact = codGzip, equalFold(tok, "gzip") || equalFold(tok, "x-gzip") || bytes.IndexByte(tok, 0) >= 0
 		case indexFoldNUL(tok, "deflate") >= 0:
-			k, exact = codDeflate, equalFold(tok, "deflate") || equalFold(tok, "x-deflate")
+			k, exact = codDeflate, equalFold(tok, "deflate") || equalFold(tok, "x-deflate") || bytes.IndexByte(tok, 0) >= 0
 		case equalFold(tok, "br"):
 			k = codBrotli
 		case indexFoldNUL(tok, "lzma") >= 0:
@@ -124,7 +132,7 @@ func newDecoderChain(e *Env, t *HTTPTx, d Dir, ce []byte) *decoderChain {
 				continue
 			}
 			k = codLZMA
-		case equalFold(tok, "inflate"), equalFold(tok, "none"), equalFold(tok, "identity"):
+		case equalFold(tok, "inflate"), equalFold(tok, "none"):
 			continue
 		default:
 			t.event("abnormal_ce_header")
@@ -199,6 +207,7 @@ func (x *decoder) restart() {
 	x.lzNext = 4 << 10
 	x.out = 0
 	x.src.p = nil
+	x.zlib, x.checked, x.badSum, x.sum = false, false, false, 0
 }
 
 func (ch *decoderChain) release(e *Env) {
@@ -275,9 +284,7 @@ func (ch *decoderChain) decode(e *Env, i int, data []byte) {
 			}
 			ch.tx.bodyReset(ch.dir)
 			data = x.raw
-			if x.mode == modePass {
-				ch.tx.event("gzip_decompression_failed")
-			}
+			ch.tx.event("gzip_decompression_failed")
 			continue
 		}
 		x.out += uint64(len(out))
@@ -285,8 +292,10 @@ func (ch *decoderChain) decode(e *Env, i int, data []byte) {
 			ch.feed(e, i+1, out)
 		}
 		if bad {
-			ch.tx.event("gzip_decompression_failed")
 			x.state = dsFailed
+		}
+		if bad || x.badSum {
+			ch.tx.event("gzip_decompression_failed")
 		}
 		return
 	}
@@ -340,7 +349,7 @@ func (x *decoder) push(dst, data []byte, limit int) (out []byte, bad bool) {
 			}
 			x.startInflate()
 			x.state = dsData
-			_ = zlib
+			x.zlib, x.checked, x.sum = zlib, false, 0
 			rest := x.head[n:]
 			x.head = x.head[:0]
 			if len(rest) == 0 {
@@ -372,6 +381,10 @@ func (x *decoder) push(dst, data []byte, limit int) (out []byte, bad bool) {
 				return dst, false
 			}
 			x.head = append(x.head, data...)
+			if len(x.head) >= 8 && !x.checked {
+				x.checked = true
+				x.badSum = !x.zlib && binary.LittleEndian.Uint32(x.head) != x.sum
+			}
 			if len(x.head) < 10 {
 				return dst, false
 			}
@@ -391,6 +404,9 @@ func (x *decoder) push(dst, data []byte, limit int) (out []byte, bad bool) {
 
 func (x *decoder) inflate(dst, data []byte, limit int) (out, rest []byte, bad bool) {
 	out, rest = x.inf.push(dst, data, limit)
+	if x.mode == modeAuto && !x.zlib {
+		x.sum = crc32.Update(x.sum, crc32.IEEETable, out[len(dst):])
+	}
 	switch x.inf.state {
 	case inflBad:
 		return out, nil, true

@@ -181,6 +181,8 @@ func (m *httpMsg) dropBlank(s *httpSide) {
 	}
 }
 
+var foldingEvent = [2]Event{"invalid_request_field_folding", "invalid_response_field_folding"}
+
 // headerLine takes one more line of a header block, with its end; line stands
 // in m.raw at off already. It says whether the block is complete.
 func (p *http1) headerLine(c *Conn, d Dir, s *httpSide, m *httpMsg, off int, line []byte) {
@@ -188,15 +190,14 @@ func (p *http1) headerLine(c *Conn, d Dir, s *httpSide, m *httpMsg, off int, lin
 	at := span{uint32(off), uint32(len(text))}
 	if len(text) == 0 || !isFold(text[0]) {
 		p.flushHeader(c, d, s, m)
+		if len(text) == 0 { // nothing but CRs
+			s.tx.event(foldingEvent[d])
+		}
 		s.pending, s.hasPending, s.folded = at, true, false
 		return
 	}
 	if !s.hasPending {
-		if d == ToServer {
-			s.tx.event("invalid_request_field_folding")
-		} else {
-			s.tx.event("invalid_response_field_folding")
-		}
+		s.tx.event(foldingEvent[d])
 		trim := 0
 		for trim < len(text) && isFold(text[trim]) {
 			trim++
@@ -256,7 +257,9 @@ func (p *http1) flushHeader(c *Conn, d Dir, s *httpSide, m *httpMsg) {
 	end := len(line)
 	start := 0
 	if colon < 0 {
-		t.event(missing)
+		if len(line) > 0 || !s.trailer {
+			t.event(missing)
+		}
 		if d == ToServer {
 			p.addHeader(c, d, s, m, name, value)
 			return
@@ -322,14 +325,15 @@ func (p *http1) addHeader(c *Conn, d Dir, s *httpSide, m *httpMsg, name, value s
 		return
 	}
 	h := &m.headers[old]
-	if !h.repeated {
-		if d == ToServer {
-			t.event("request_header_repetition")
-		} else {
-			t.event("response_header_repetition")
+	if h.repeated {
+		if t.reps[d]++; t.reps[d] > maxHeaderReps {
+			if d == ToServer {
+				t.event("request_header_repetition")
+			} else {
+				t.event("response_header_repetition")
+			}
+			return
 		}
-	} else if t.reps[d]++; t.reps[d] > maxHeaderReps {
-		return
 	}
 	h.repeated = true
 	if k == hdrContentLen {

@@ -214,9 +214,6 @@ func (p *http1) takeRequestLine(c *Conn, s *httpSide, line []byte) {
 	if pos < len(line) {
 		m.protocol = span2{pos, len(line) - pos, true}
 		m.version = httpVersion(line[pos:])
-		if m.version == httpInvalid {
-			t.event("request_line_invalid")
-		}
 	}
 	p.afterRequestLine(c, s)
 }
@@ -226,9 +223,6 @@ func (p *http1) afterRequestLine(c *Conn, s *httpSide) {
 	t := s.tx
 	if t.uriRaw.present {
 		t.takeURI(&c.env.Config.HTTP)
-	}
-	if !t.msg[ToServer].protocol.present {
-		t.event("request_line_missing_protocol")
 	}
 	t.reach(ToServer, StageLine)
 	// Headers may follow even if there is no protocol: HTTP/0.9 is dead, but

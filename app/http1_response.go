@@ -186,7 +186,7 @@ func (p *http1) takeStatusLine(c *Conn, s *httpSide, line []byte) {
 	t.status = -1
 	m.version = httpInvalid
 	pos := 0
-	for pos < len(line) && (isSpace(line[pos]) || line[pos] == 0) {
+	for pos < len(line) && isSpace(line[pos]) {
 		pos++
 	}
 	start := pos
@@ -451,7 +451,10 @@ func (p *http1) responseChunk(c *Conn, s *httpSide, data []byte) (int, bool) {
 		return 0, false
 	}
 	n := min(s.scan, len(data)) + i + 1
-	size, _ := chunkLength(chomp(data[:n]))
+	size, ext := chunkLength(chomp(data[:n]))
+	if ext && size >= 0 {
+		s.tx.event("request_chunk_extension") // of a response, but so it is called
+	}
 	switch {
 	case size > 0:
 		s.left, s.state = uint64(size), hsChunkData

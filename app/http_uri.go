@@ -100,7 +100,7 @@ func (t *HTTPTx) takeURI(cfg *HTTPConfig) {
 		t.setURIHost(m, host)
 		if port != nil {
 			if t.port = portNumber(port); t.port < 0 {
-				t.event("invalid_authority_port")
+				t.event("request_uri_host_invalid")
 			}
 		}
 		return // there is no path
@@ -110,7 +110,7 @@ func (t *HTTPTx) takeURI(cfg *HTTPConfig) {
 		t.setURIHost(m, u.host)
 		if u.port != nil {
 			if t.port = portNumber(u.port); t.port < 0 {
-				t.event("invalid_authority_port")
+				t.event("request_uri_host_invalid")
 			}
 		}
 	}
@@ -130,8 +130,11 @@ func (t *HTTPTx) takeURI(cfg *HTTPConfig) {
 		}
 	}
 	from := len(out)
-	out = t.decodePath(out, u.path)
+	out = decodePath(out, u.path)
 	if cfg.DoubleDecodePath {
+		if bytes.IndexByte(out[from:], '%') >= 0 {
+			t.event("double_encoded_uri")
+		}
 		out = out[:from+len(uriDecode(out[from:]))]
 	}
 	out = out[:from+len(fromUTF8(out[from:]))]
@@ -259,7 +262,7 @@ func (t *HTTPTx) checkAuth(m *httpMsg) {
 
 // decodePath appends the path to dst with percent and %u encoding undone,
 // backslashes turned and separators compressed.
-func (t *HTTPTx) decodePath(dst, p []byte) []byte {
+func decodePath(dst, p []byte) []byte {
 	sep := false
 	for i := 0; i < len(p); {
 		c := p[i]
@@ -276,9 +279,6 @@ func (t *HTTPTx) decodePath(dst, p []byte) []byte {
 				c = byte(hexVal(p[i+1])<<4 | hexVal(p[i+2]))
 				step = 3
 			}
-		}
-		if step == 3 && c == '%' && i+4 < len(p) && hexVal(p[i+3]) >= 0 && hexVal(p[i+4]) >= 0 {
-			t.event("double_encoded_uri")
 		}
 		i += step
 		if c == '\\' {
