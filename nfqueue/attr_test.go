@@ -10,6 +10,7 @@ import (
 	"github.com/google/go-cmp/cmp/cmpopts"
 	"golang.org/x/sys/unix"
 
+	"github.com/garita/garita/internal/nfnl"
 	"github.com/garita/garita/packet"
 )
 
@@ -22,20 +23,20 @@ type fixture struct {
 const now = 1234567890
 
 func message(attrs ...[]byte) []byte {
-	b := make([]byte, headerLen)
+	b := make([]byte, nfnl.HeaderLen)
 	for _, a := range attrs {
 		for len(b)%4 != 0 {
 			b = append(b, 0)
 		}
 		b = append(b, a...)
 	}
-	putHeader(b, msgPacket, len(b), 0, 5)
+	nfnl.PutHeader(b, msgPacket, len(b), 0, 5)
 	return b
 }
 
 func attr(typ uint16, v ...byte) []byte {
-	b := native.AppendUint16(nil, uint16(4+len(v)))
-	return append(native.AppendUint16(b, typ), v...)
+	b := nfnl.Native.AppendUint16(nil, uint16(4+len(v)))
+	return append(nfnl.Native.AppendUint16(b, typ), v...)
 }
 
 var hdr = attr(attrPacketHdr, 0, 0, 1, 2, 0x86, 0xdd, 2)
@@ -76,7 +77,7 @@ func fixtures() []fixture {
 			with(func(p *packet.Packet) {
 				p.Data, p.FullLen, p.Attrs, p.Offload = ip, 0x500, packet.Truncated, packet.GSO|packet.CsumNotReady
 			})},
-		{"cut by a short read", message(hdr, attr(attrPayload, ip...))[:headerLen+12+4+6],
+		{"cut by a short read", message(hdr, attr(attrPayload, ip...))[:nfnl.HeaderLen+12+4+6],
 			with(func(p *packet.Packet) { p.Data, p.FullLen, p.Attrs = ip[:6], uint32(len(ip)), packet.Truncated })},
 		{"unknown and short attributes", message(hdr, attr(99, 1, 2, 3), attr(attrMark, 1), attr(attrTimestamp, 1, 2), attr(attrHWAddr, 0, 6), attr(attrInDev, 0, 0, 0, 3)),
 			with(func(p *packet.Packet) { p.InDev = 3 })},
@@ -150,8 +151,8 @@ func obvious(msg []byte) (p packet.Packet, ok bool) {
 	var list []attribute
 	split := func(b []byte) (list []attribute) {
 		for at := 0; at+4 <= len(b); {
-			size := int(native.Uint16(b[at:]))
-			typ := int(native.Uint16(b[at+2:])) & 0x3fff
+			size := int(nfnl.Native.Uint16(b[at:]))
+			typ := int(nfnl.Native.Uint16(b[at+2:])) & 0x3fff
 			if size < 4 {
 				break
 			}
@@ -282,7 +283,7 @@ func law(t testing.TB, msg []byte) {
 	if !bytes.Equal(guarded[:64], guarded[64+len(msg):]) || bytes.Count(guarded[:64], []byte{0xaa}) != 64 {
 		t.Fatalf("%x: wrote outside", msg)
 	}
-	parseReply(msg)
+	nfnl.ParseReply(msg)
 }
 
 func TestEveryPrefix(t *testing.T) {
@@ -314,18 +315,18 @@ func ackMessage(code int32, text string) []byte {
 	b := make([]byte, 36)
 	if text != "" {
 		b = append(b, attr(1, append([]byte(text), 0)...)...)
-		native.PutUint16(b[6:], 0x300)
+		nfnl.Native.PutUint16(b[6:], 0x300)
 	}
-	native.PutUint32(b, uint32(len(b)))
-	native.PutUint16(b[4:], unix.NLMSG_ERROR)
-	native.PutUint32(b[16:], uint32(code))
+	nfnl.Native.PutUint32(b, uint32(len(b)))
+	nfnl.Native.PutUint16(b[4:], unix.NLMSG_ERROR)
+	nfnl.Native.PutUint32(b[16:], uint32(code))
 	return b
 }
 
 func TestParseReply(t *testing.T) {
 	uncapped := ackMessage(-int32(unix.EPERM), "not so")
-	native.PutUint16(uncapped[6:], 0x200)
-	native.PutUint32(uncapped[20:], 24) // the request's length: 8 more bytes before the text
+	nfnl.Native.PutUint16(uncapped[6:], 0x200)
+	nfnl.Native.PutUint32(uncapped[20:], 24) // the request's length: 8 more bytes before the text
 	uncapped = slices.Insert(uncapped, 36, make([]byte, 8)...)
 	for _, x := range []struct {
 		msg   []byte
@@ -341,7 +342,7 @@ func TestParseReply(t *testing.T) {
 		{ackMessage(-1, "")[:19], 0, "", false},
 		{message(hdr), 0, "", false},
 	} {
-		if errno, text, ok := parseReply(x.msg); errno != x.errno || text != x.text || ok != x.ok {
+		if errno, text, ok := nfnl.ParseReply(x.msg); errno != x.errno || text != x.text || ok != x.ok {
 			t.Errorf("%x: %v %q %v", x.msg, errno, text, ok)
 		}
 	}
@@ -349,7 +350,7 @@ func TestParseReply(t *testing.T) {
 
 // TestWire pins what is sent, byte by byte, on a little-endian machine.
 func TestWire(t *testing.T) {
-	if native.Uint16([]byte{1, 0}) != 1 {
+	if nfnl.Native.Uint16([]byte{1, 0}) != 1 {
 		t.Skip("the expected bytes are little-endian")
 	}
 	var s sender

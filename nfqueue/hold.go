@@ -9,6 +9,7 @@ import (
 	"time"
 	"unsafe"
 
+	"github.com/garita/garita/internal/nfnl"
 	"github.com/garita/garita/packet"
 )
 
@@ -214,7 +215,7 @@ func (h *holder) release(now time.Time) (next time.Time, ok bool) {
 // put lays out the verdict of d, after sending what leaves no room for it. n
 // counts the verdicts laid out.
 func (h *holder) put(d *Held, v packet.Verdict, n *int) {
-	if !h.tx.fits(align4(len(d.Packet.Data))) {
+	if !h.tx.fits(nfnl.Align4(len(d.Packet.Data))) {
 		_ = h.flush(*n)
 		*n = 0
 	}

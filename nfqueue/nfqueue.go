@@ -33,6 +33,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/garita/garita/internal/nfnl"
 	"github.com/garita/garita/packet"
 )
 
@@ -93,6 +94,20 @@ func (f Feature) wire() (w uint32) {
 	return w
 }
 
+// CopyMode is how much of a packet the kernel hands over (NFQNL_COPY_*).
+type CopyMode uint8
+
+const (
+	// CopyPacket hands over metadata and bytes.
+	CopyPacket CopyMode = iota
+	// CopyMeta hands over metadata alone.
+	CopyMeta
+	// CopyNone has the kernel drop every packet.
+	CopyNone
+)
+
+func (m CopyMode) wire() byte { return byte(2 - min(m, CopyNone)) }
+
 // Config says which queue to bind and how. The zero value binds queue 0 with
 // the defaults given at each field.
 type Config struct {
@@ -107,6 +122,15 @@ type Config struct {
 	// the whole packet, up to 65531 bytes. A cut packet (packet.Truncated)
 	// cannot be rewritten.
 	CopyRange uint32
+
+	// Mode is how much the kernel hands over of each packet: see CopyMode. It
+	// can be changed later, see SetMode.
+	Mode CopyMode
+
+	// ReportReplies has Receive return the kernel's refusal of a verdict as an
+	// *Error (ENOENT for a packet it does not know), not only count it. Of
+	// several in one burst the last is told: set Burst to 1 to hear of each.
+	ReportReplies bool
 
 	// Burst is the most packets that one Receive returns. 0 = DefaultBurst.
 	// Buffers of Burst × CopyRange bytes are reserved.
@@ -203,12 +227,18 @@ type Queue struct {
 	shared   atomic.Bool // somebody else holds the socket too: do not unbind
 	done     chan struct{}
 
-	rx         receiver
-	clock      clock
+	rx         nfnl.Burst
+	clock      nfnl.Clock
 	tx         sender
 	unanswered int   // packets received and not passed to Verdict; owner goroutine only
 	lost       bool  // a send of verdicts failed; likewise
 	deferred   error // for the next Receive; likewise
+
+	// Of SetMode, likewise: the sequence number it waits for, what was
+	// answered, and the packets that came before.
+	seq, asked uint32
+	answer     *Error
+	early      []packet.Packet
 
 	counters counters
 	hold     holder
@@ -344,7 +374,7 @@ func attach(fd int, cfg Config) (*Queue, error) {
 		},
 	}
 	q.state.Store(1)
-	q.rx.init(cfg.Burst, int(cfg.CopyRange))
+	q.rx.Init(cfg.Burst, int(cfg.CopyRange)+metaRoom, 0)
 	q.tx.init(cfg.Burst, snd)
 	q.hold.init(q)
 	// Kept open because the namespace of whoever asks for counters later need

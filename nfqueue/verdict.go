@@ -6,6 +6,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/garita/garita/internal/nfnl"
 	"github.com/garita/garita/packet"
 )
 
@@ -64,28 +65,28 @@ func (s *sender) add(typ, queue uint16, id uint32, v packet.Verdict, payload []b
 	}
 	b := s.grow(n)
 	// In nlmsg_len even the padding counts: the next message stands behind it.
-	putHeader(b, typ, n+align4(len(payload)), 0, queue)
-	native.PutUint16(b[headerLen:], 12)
-	native.PutUint16(b[headerLen+2:], attrVerdictHdr)
-	be.PutUint32(b[headerLen+4:], verdictWord(v))
-	be.PutUint32(b[headerLen+8:], id)
+	nfnl.PutHeader(b, typ, n+nfnl.Align4(len(payload)), 0, queue)
+	nfnl.Native.PutUint16(b[nfnl.HeaderLen:], 12)
+	nfnl.Native.PutUint16(b[nfnl.HeaderLen+2:], attrVerdictHdr)
+	nfnl.BE.PutUint32(b[nfnl.HeaderLen+4:], verdictWord(v))
+	nfnl.BE.PutUint32(b[nfnl.HeaderLen+8:], id)
 	at := verdictLen
 	if v.SetMark {
-		native.PutUint16(b[at:], 8)
-		native.PutUint16(b[at+2:], attrMark)
-		be.PutUint32(b[at+4:], v.Mark)
+		nfnl.Native.PutUint16(b[at:], 8)
+		nfnl.Native.PutUint16(b[at+2:], attrMark)
+		nfnl.BE.PutUint32(b[at+4:], v.Mark)
 		at += markLen
 	}
 	if payload == nil {
 		return
 	}
-	native.PutUint16(b[at:], uint16(4+len(payload)))
-	native.PutUint16(b[at+2:], attrPayload)
+	nfnl.Native.PutUint16(b[at:], uint16(4+len(payload)))
+	nfnl.Native.PutUint16(b[at+2:], attrPayload)
 	s.piece(s.buf[s.from:])
 	s.piece(payload)
 	s.size += len(payload)
 	s.from = len(s.buf)
-	clear(s.grow(align4(len(payload)) - len(payload)))
+	clear(s.grow(nfnl.Align4(len(payload)) - len(payload)))
 }
 
 func (s *sender) piece(b []byte) {
@@ -246,7 +247,7 @@ func (q *Queue) verdict(pkts []packet.Packet) (first error) {
 			q.addRun(&pkts[i-1], run)
 			run = 0
 		}
-		if !s.fits(align4(len(payload))) {
+		if !s.fits(nfnl.Align4(len(payload))) {
 			if run > 0 {
 				q.addRun(&pkts[i-1], run) // room for it was left
 				run = 0

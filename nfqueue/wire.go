@@ -1,10 +1,6 @@
 package nfqueue
 
-import (
-	"encoding/binary"
-
-	"golang.org/x/sys/unix"
-)
+import "github.com/garita/garita/internal/nfnl"
 
 // Message types, NFNL_SUBSYS_QUEUE << 8 | NFQNL_MSG_*.
 const (
@@ -59,8 +55,6 @@ const (
 	cfgFlagGSO       = 0x04
 	cfgFlagUIDGID    = 0x08
 	cfgFlagSecCtx    = 0x10
-
-	copyPacket = 2
 )
 
 // Verdicts, NF_*. The kernel selects by the low 8 bits but compares the whole
@@ -75,52 +69,18 @@ const (
 	nfQueueBypass = 0x8000
 )
 
-// Sizes. A header is nlmsghdr and nfgenmsg.
+// Sizes.
 const (
-	nlHeader   = 16
-	headerLen  = nlHeader + 4
-	verdictLen = headerLen + 12 // with the verdict attribute
+	verdictLen = nfnl.HeaderLen + 12 // with the verdict attribute
 	markLen    = 8
 )
-
-var (
-	native = binary.NativeEndian
-	be     = binary.BigEndian
-)
-
-// align4 rounds up to the alignment of messages and attributes.
-func align4(n int) int { return (n + 3) &^ 3 }
-
-// putHeader writes nlmsghdr and nfgenmsg at the start of b, for a message of
-// length bytes. Family and sequence number are not looked at.
-func putHeader(b []byte, typ uint16, length int, flags uint16, queue uint16) {
-	_ = b[headerLen-1]
-	native.PutUint32(b, uint32(length))
-	native.PutUint16(b[4:], typ)
-	native.PutUint16(b[6:], unix.NLM_F_REQUEST|flags)
-	native.PutUint32(b[8:], 0)
-	native.PutUint32(b[12:], 0)
-	b[16], b[17] = 0, 0
-	be.PutUint16(b[18:], queue)
-}
-
-// appendAttr appends an attribute with its padding.
-func appendAttr(b []byte, typ uint16, v ...byte) []byte {
-	b = native.AppendUint16(b, uint16(4+len(v)))
-	b = native.AppendUint16(b, typ)
-	b = append(b, v...)
-	for len(b)%4 != 0 {
-		b = append(b, 0)
-	}
-	return b
-}
 
 // appendCommand appends a CONFIG message with only a command.
 func appendCommand(b []byte, queue uint16, cmd uint8, flags uint16) []byte {
 	at := len(b)
-	b = append(b, make([]byte, headerLen)...)
-	b = appendAttr(b, cfgAttrCmd, cmd, 0, 0, 0)
-	putHeader(b[at:], msgConfig, len(b)-at, flags, queue)
+	b = append(b, make([]byte, nfnl.HeaderLen)...)
+	b = nfnl.AppendAttr(b, cfgAttrCmd, cmd, 0, 0, 0)
+	nfnl.PutHeader(b[at:], msgConfig, len(b)-at, flags, queue)
 	return b
 }
 
@@ -128,53 +88,28 @@ func appendCommand(b []byte, queue uint16, cmd uint8, flags uint16) []byte {
 // bind would drop every packet until its parameters come.
 func appendBind(b []byte, cfg Config, flags uint32) []byte {
 	at := len(b)
-	b = append(b, make([]byte, headerLen)...)
-	b = appendAttr(b, cfgAttrCmd, cfgCmdBind, 0, 0, 0)
-	b = appendAttr(b, cfgAttrParams, append(be.AppendUint32(nil, cfg.CopyRange), copyPacket)...)
-	b = appendAttr(b, cfgAttrMaxLen, be.AppendUint32(nil, cfg.MaxLen)...)
+	b = append(b, make([]byte, nfnl.HeaderLen)...)
+	b = nfnl.AppendAttr(b, cfgAttrCmd, cfgCmdBind, 0, 0, 0)
+	b = nfnl.AppendAttr(b, cfgAttrParams, append(nfnl.BE.AppendUint32(nil, cfg.CopyRange), cfg.Mode.wire())...)
+	b = nfnl.AppendAttr(b, cfgAttrMaxLen, nfnl.BE.AppendUint32(nil, cfg.MaxLen)...)
 	const all = cfgFlagFailOpen | cfgFlagConntrack | cfgFlagGSO | cfgFlagUIDGID | cfgFlagSecCtx
 	mask := flags & all
-	b = appendAttr(b, cfgAttrMask, be.AppendUint32(nil, mask)...)
-	b = appendAttr(b, cfgAttrFlags, be.AppendUint32(nil, flags)...)
-	putHeader(b[at:], msgConfig, len(b)-at, 0, cfg.Queue)
+	b = nfnl.AppendAttr(b, cfgAttrMask, nfnl.BE.AppendUint32(nil, mask)...)
+	b = nfnl.AppendAttr(b, cfgAttrFlags, nfnl.BE.AppendUint32(nil, flags)...)
+	nfnl.PutHeader(b[at:], msgConfig, len(b)-at, 0, cfg.Queue)
 	return b
 }
 
-// sendConfig binds and configures the queue. No acknowledgement is asked for:
-// the kernel works inside the send and queues an error reply before it
-// returns, so an empty socket, or a packet in front, means success, and no
-// packet has to be read out of turn.
+// sendConfig binds and configures the queue.
 func sendConfig(fd int, cfg Config, flags uint32) *Error {
-	const op = "bind queue"
-	if _, err := unix.Write(fd, appendBind(nil, cfg, flags)); err != nil {
-		return newError(op, cfg.Queue, err)
+	text, err := nfnl.Request(fd, appendBind(nil, cfg, flags))
+	if err == nil {
+		return nil
 	}
-	var buf [1024]byte
-	for {
-		n, from, err := unix.Recvfrom(fd, buf[:], unix.MSG_PEEK|unix.MSG_DONTWAIT)
-		if err == unix.EINTR {
-			continue
-		}
-		if err == unix.EAGAIN {
-			return nil
-		}
-		if err != nil {
-			return newError(op, cfg.Queue, err)
-		}
-		if sa, ok := from.(*unix.SockaddrNetlink); ok && sa.Pid == 0 {
-			errno, text, isReply := parseReply(buf[:n])
-			if !isReply {
-				return nil
-			}
-			_, _, _ = unix.Recvfrom(fd, buf[:], unix.MSG_DONTWAIT)
-			if errno == 0 {
-				continue
-			}
-			e := newError(op, cfg.Queue, errno)
-			e.Msg = text
-			e.explain(fd)
-			return e
-		}
-		_, _, _ = unix.Recvfrom(fd, buf[:], unix.MSG_DONTWAIT) // not the kernel's: out of the way
+	e := newError("bind queue", cfg.Queue, err)
+	if text != "" {
+		e.Msg = text
 	}
+	e.explain(fd)
+	return e
 }
