@@ -56,6 +56,9 @@ func (w *worker) segment(p *packet.Packet, f *flow.Flow[conn], dir app.Dir) (app
 	// The side that was acknowledged first: its bytes came first.
 	for _, d := range [2]app.Dir{dir.Other(), dir} {
 		w.feed(f, d)
+		if r.End[d] && c.app != nil {
+			c.app.Close(d)
+		}
 	}
 	for d := range c.det.StreamBytes {
 		c.det.StreamBytes[d] = uint32(w.tcp.Offset(&c.tcp, stream.Dir(d)))

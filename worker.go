@@ -93,6 +93,7 @@ func newWorker(e *Engine, src Source, inline bool, burst int) *worker {
 func (w *worker) useRules(rs *detect.Ruleset) {
 	w.rules = rs
 	w.some = rs.Stats().Rules > 0
+	w.env.Config.HashFiles = w.e.cfg.App.HashFiles || rs.FileHashes()
 	if w.det == nil {
 		w.det = detect.NewWorker(rs)
 	} else {
@@ -241,7 +242,7 @@ func (w *worker) inspect(p *packet.Packet) {
 	in := &w.in
 	*in = detect.Input{Packet: p}
 	w.pass = false
-	if !w.key.SetPacket(p, zone(p)) {
+	if !tracked(p.Proto()) || !w.key.SetPacket(p, zone(p)) {
 		w.det.Inspect(in, &w.out)
 		w.apply(p, nil, app.ToServer)
 		return
@@ -277,6 +278,16 @@ func (w *worker) inspect(p *packet.Packet) {
 	w.retire(p, f, false)
 }
 
+// tracked says whether packets of an IP protocol have flows: those that
+// Suricata tracks.
+func tracked(proto uint8) bool {
+	switch proto {
+	case packet.ProtoTCP, packet.ProtoUDP, packet.ProtoICMP, packet.ProtoICMPv6, packet.ProtoSCTP, packet.ProtoESP:
+		return true
+	}
+	return false
+}
+
 // checksumOK says whether a receiver would take p. On a live queue that is the
 // kernel's business.
 func (w *worker) checksumOK(p *packet.Packet) bool {
@@ -310,7 +321,9 @@ func (w *worker) track(p *packet.Packet) (*flow.Flow[conn], app.Dir) {
 		c.id = w.flowID()
 		c.det.Key = c.id
 		c.det.Start = p.Time
-		c.nvlan = uint8(copy(c.vlans[:], p.VLANs[:p.NVLAN]))
+		if p != &w.inner {
+			c.nvlan = uint8(copy(c.vlans[:], p.VLANs[:p.NVLAN]))
+		}
 	}
 	length := len(p.Data) + len(p.L2)
 	w.flows.Count(f, d, p.Time, length, flags)
@@ -447,14 +460,14 @@ func (w *worker) flowInfo(f *flow.Flow[conn]) *eve.FlowInfo {
 
 // logTransactions writes the records that are due, by the packet that made them
 // so, and what was odd about recognising the protocol.
-func (w *worker) logTransactions(p *packet.Packet, f *flow.Flow[conn], c *app.Conn) {
+func (w *worker) logTransactions(p *packet.Packet, f *flow.Flow[conn], c *app.Conn, d app.Dir) {
 	var info *eve.FlowInfo
 	for _, tx := range c.Transactions() {
-		if w.log.Due(tx) {
+		if w.log.Due(d, tx) {
 			if info == nil {
 				info = w.flowInfo(f)
 			}
-			w.log.Tx(p, info, tx)
+			w.log.Tx(p, info, d, tx)
 		}
 	}
 	for n := &f.Value.eventsLogged; *n < len(c.Events); *n++ {
@@ -475,7 +488,7 @@ func (w *worker) retire(p *packet.Packet, f *flow.Flow[conn], ended bool) {
 	}
 	done := false
 	if w.log != nil {
-		w.logTransactions(p, f, c)
+		w.logTransactions(p, f, c, w.in.Dir)
 	}
 	for _, tx := range c.Transactions() {
 		b := tx.Base()

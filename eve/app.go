@@ -23,8 +23,9 @@ const (
 // Tx writes what is due of a transaction: its record if it is complete, its
 // files and its anomalies as far as they are known. Call it for each
 // transaction with every packet of its flow, once more at the end of the flow
-// (EndOfFlow), and before it is let go.
-func (l *Logger) Tx(p *packet.Packet, f *FlowInfo, tx app.Tx) {
+// (EndOfFlow), and before it is let go. d is the packet's direction: files are
+// written by a packet that goes the same way.
+func (l *Logger) Tx(p *packet.Packet, f *FlowInfo, d app.Dir, tx app.Tx) {
 	b := tx.Base()
 	if int(b.LoggedEvents) < len(b.Events) {
 		l.txAnomalies(p, f, b)
@@ -34,7 +35,7 @@ func (l *Logger) Tx(p *packet.Packet, f *FlowInfo, tx app.Tx) {
 		l.txRecord(p, f, tx)
 	}
 	for _, file := range b.Files {
-		if !file.Logged && (file.Done || l.ending()) {
+		if !file.Logged && (file.Done && file.Dir == d || l.ending()) {
 			file.Logged = true
 			l.fileInfo(p, f, tx, file)
 		}
@@ -42,14 +43,14 @@ func (l *Logger) Tx(p *packet.Packet, f *FlowInfo, tx app.Tx) {
 }
 
 // Due says whether Tx would write anything.
-func (l *Logger) Due(tx app.Tx) bool {
+func (l *Logger) Due(d app.Dir, tx app.Tx) bool {
 	b := tx.Base()
 	end := l.ending()
 	if int(b.LoggedEvents) < len(b.Events) || b.Logged&logged == 0 && (end || b.Complete() || due(tx)) {
 		return true
 	}
 	for _, file := range b.Files {
-		if !file.Logged && (end || file.Done) {
+		if !file.Logged && (end || file.Done && file.Dir == d) {
 			return true
 		}
 	}
@@ -98,6 +99,16 @@ func (l *Logger) txRecord(p *packet.Packet, f *FlowInfo, tx app.Tx) {
 		l.plainRecord(TFTP, "tftp", p, f, tx, ofPacket, false)
 	case *app.KRB5Tx:
 		l.plainRecord(KRB5, "krb5", p, f, tx, ofPacket, false)
+	case *app.MQTTTx:
+		l.plainRecord(MQTT, "mqtt", p, f, tx, ofPacket, false)
+	case *app.SIPTx:
+		l.plainRecord(SIP, "sip", p, f, tx, ofPacket, false)
+	case *app.RFBTx:
+		l.plainRecord(RFB, "rfb", p, f, tx, ofPacket, false)
+	case *app.RDPTx:
+		l.plainRecord(RDP, "rdp", p, f, tx, ofPacket, false)
+	case *app.IKETx:
+		l.plainRecord(IKE, "ike", p, f, tx, ofPacket, false)
 	}
 }
 
@@ -145,6 +156,16 @@ func (l *Logger) txObject(o *object, tx app.Tx, alert bool) {
 		tftpObject(o, t)
 	case *app.KRB5Tx:
 		krb5Object(o, t)
+	case *app.MQTTTx:
+		mqttObject(o, t)
+	case *app.SIPTx:
+		sipObject(o, t)
+	case *app.RFBTx:
+		rfbObject(o, t)
+	case *app.RDPTx:
+		rdpObject(o, t)
+	case *app.IKETx:
+		ikeObject(o, t)
 	}
 }
 

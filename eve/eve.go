@@ -91,8 +91,8 @@ type Config struct {
 	Anomalies AnomalyTypes
 	// JA3 and JA4 add fingerprints to tls and quic records.
 	JA3, JA4 bool
-	// TLSResumption writes records of handshakes that resume a session.
-	TLSResumption bool
+	// NoTLSResumption leaves out handshakes that resume a session.
+	NoTLSResumption bool
 	// DHCPExtended writes every DHCP message in full, not only what gave an
 	// address to somebody.
 	DHCPExtended bool
@@ -253,6 +253,9 @@ func (l *Logger) beginWith(event string, p *packet.Packet, f *FlowInfo, src, dst
 	vlans := p.VLANs[:p.NVLAN]
 	if l.from == EndOfFlow && f != nil {
 		vlans = f.VLANs
+	}
+	if l.from != Wire && l.from != EndOfFlow {
+		vlans = nil // those are of the packet outside
 	}
 	if len(vlans) > 0 {
 		o.openArray("vlan")

@@ -2,6 +2,7 @@ package eve
 
 import (
 	"bytes"
+	"slices"
 	"time"
 
 	"github.com/garita/garita/app"
@@ -14,7 +15,8 @@ func (l *Logger) tlsRecord(p *packet.Packet, f *FlowInfo, t *app.TLSTx) {
 		return
 	}
 	leaf := &t.Leaf[app.ToClient]
-	if leaf.Subject == nil && leaf.Issuer == nil && resumed(t) && !l.cfg.TLSResumption {
+	known := leaf.Subject != nil && leaf.Issuer != nil || t.Server.Seen && t.Version(app.ToClient) >= app.VersionTLS13
+	if !known && (l.cfg.NoTLSResumption || !takesUp(t)) {
 		return
 	}
 	o := l.beginAs("tls", p, f, ofFlow)
@@ -22,20 +24,20 @@ func (l *Logger) tlsRecord(p *packet.Packet, f *FlowInfo, t *app.TLSTx) {
 	l.end()
 }
 
-// resumed says whether the client came with a session that the server took up,
-// as far as can be told before the certificate.
-func resumed(t *app.TLSTx) bool {
-	if !t.Server.Seen || t.Version(app.ToClient) >= app.VersionTLS13 {
-		return false
-	}
-	return t.Client.Ticket || len(t.Client.SessionID) > 0 && bytes.Equal(t.Client.SessionID, t.Server.SessionID)
+// takesUp says whether the handshake may be one that takes up an earlier
+// session: the client knows tickets (RFC 5077), or the server gave its session
+// identifier back.
+func takesUp(t *app.TLSTx) bool {
+	return slices.Contains(t.Client.Extensions, 35) ||
+		len(t.Client.SessionID) > 0 && bytes.Equal(t.Client.SessionID, t.Server.SessionID)
 }
 
 // tlsObject describes a handshake. f is nil in alerts.
 func (l *Logger) tlsObject(o *object, t *app.TLSTx, f *FlowInfo) {
 	o.open("tls")
 	l.certificate(o, t, app.ToClient)
-	if t.Leaf[app.ToClient].Subject == nil && t.Leaf[app.ToClient].Issuer == nil && resumed(t) {
+	if takesUp(t) && t.Leaf[app.ToClient].Subject == nil && t.Leaf[app.ToClient].Issuer == nil &&
+		t.Server.Seen && t.Version(app.ToClient) < app.VersionTLS13 {
 		o.bool("session_resumed", true)
 	}
 	l.certificateIDs(o, t, app.ToClient)
