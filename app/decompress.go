@@ -48,8 +48,9 @@ type decoder struct {
 	out     uint64 // bytes given out in this attempt
 	zlib    bool   // modeAuto: the header is one of zlib
 	sum     uint32 // CRC of the gzip member so far
+	size    uint32 // and how much it gave
 	checked bool   // the trailer was compared
-	badSum  bool   // it did not match
+	badSum  bool   // it did not match, or the header is not as it should be
 	inf     *inflater
 	br      *brotli.Reader
 	src     feedReader
@@ -207,7 +208,7 @@ func (x *decoder) restart() {
 	x.lzNext = 4 << 10
 	x.out = 0
 	x.src.p = nil
-	x.zlib, x.checked, x.badSum, x.sum = false, false, false, 0
+	x.zlib, x.checked, x.badSum, x.sum, x.size = false, false, false, 0, 0
 }
 
 func (ch *decoderChain) release(e *Env) {
@@ -349,7 +350,11 @@ func (x *decoder) push(dst, data []byte, limit int) (out []byte, bad bool) {
 			}
 			x.startInflate()
 			x.state = dsData
-			x.zlib, x.checked, x.sum = zlib, false, 0
+			x.zlib, x.checked, x.sum, x.size = zlib, false, 0, 0
+			if !zlib && (x.head[2] != 8 || x.head[3]&0xe0 != 0 ||
+				x.head[3]&2 != 0 && binary.LittleEndian.Uint16(x.head[n-2:]) != uint16(crc32.ChecksumIEEE(x.head[:n-2]))) {
+				x.badSum = true
+			}
 			rest := x.head[n:]
 			x.head = x.head[:0]
 			if len(rest) == 0 {
@@ -383,7 +388,7 @@ func (x *decoder) push(dst, data []byte, limit int) (out []byte, bad bool) {
 			x.head = append(x.head, data...)
 			if len(x.head) >= 8 && !x.checked {
 				x.checked = true
-				x.badSum = !x.zlib && binary.LittleEndian.Uint32(x.head) != x.sum
+				x.badSum = x.badSum || !x.zlib && (binary.LittleEndian.Uint32(x.head) != x.sum || binary.LittleEndian.Uint32(x.head[4:]) != x.size)
 			}
 			if len(x.head) < 10 {
 				return dst, false
@@ -406,6 +411,7 @@ func (x *decoder) inflate(dst, data []byte, limit int) (out, rest []byte, bad bo
 	out, rest = x.inf.push(dst, data, limit)
 	if x.mode == modeAuto && !x.zlib {
 		x.sum = crc32.Update(x.sum, crc32.IEEETable, out[len(dst):])
+		x.size += uint32(len(out) - len(dst))
 	}
 	switch x.inf.state {
 	case inflBad:
