@@ -12,6 +12,7 @@ import (
 	"github.com/garita/garita/detect"
 	"github.com/garita/garita/flow"
 	"github.com/garita/garita/internal/conf"
+	"github.com/garita/garita/rule"
 	"github.com/garita/garita/stream"
 )
 
@@ -217,6 +218,15 @@ func limit(r *reader, path string, to *int) {
 func (r *reader) detect() {
 	c := &r.c.Detect
 	number(r, r.n, "packet-alert-max", &c.MaxAlerts)
+	if k := r.n.Get("action-order"); k != nil {
+		for _, v := range values(k) {
+			a, ok := rule.ParseAction(v)
+			if !ok {
+				r.bad("action-order", fmt.Errorf("%q is no action", v))
+			}
+			c.ActionOrder = append(c.ActionOrder, a)
+		}
+	}
 	switch r.n.String("pcap-file.checksum-checks", "auto") {
 	case "no", "false", "off":
 		r.c.IgnoreChecksums = true

@@ -93,7 +93,7 @@ func newWorker(e *Engine, src Source, inline bool, burst int) *worker {
 func (w *worker) useRules(rs *detect.Ruleset) {
 	w.rules = rs
 	w.some = rs.Stats().Rules > 0
-	w.env.Config.HashFiles = w.e.cfg.App.HashFiles || rs.FileHashes()
+	w.env.Config.HashFiles = w.e.cfg.App.HashFiles || rs.NeedsFileHashes()
 	if w.det == nil {
 		w.det = detect.NewWorker(rs)
 	} else {

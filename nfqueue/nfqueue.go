@@ -410,7 +410,7 @@ func (q *Queue) File() (*os.File, error) {
 // unbinds.
 //
 // Packets that the predecessor received and did not answer still wait; only
-// it knew them. See Waiting.
+// it knew them: answer by Config.Failure what Stats says is waiting, or let them time out with their senders.
 func FromFD(fd int, cfg Config) (*Queue, error) {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
