@@ -12,6 +12,7 @@ import (
 	"github.com/garita/garita/divert"
 	"github.com/garita/garita/eve"
 	"github.com/garita/garita/internal/conf"
+	"github.com/garita/garita/policy"
 	"github.com/garita/garita/rule"
 )
 
@@ -35,7 +36,8 @@ type FileConfig struct {
 // Read are: vars, default-rule-path, rule-files, classification-file,
 // reference-config-file, threshold-file, outputs (eve-log), default-log-dir,
 // stream, defrag, flow, flow-timeouts, app-layer, host-os-policy, exception-policy,
-// packet-alert-max, pcap-file, datasets; ours are
+// packet-alert-max, pcap-file, datasets; ours are policy-files, disable-conf,
+// enable-conf, drop-conf and modify-conf (files or lists of files),
 // divert (hooks, protocols, ports, in, out, queue, queues, mark-mask, backend,
 // loopback), fail (default, crash, overload, malformed, internal, memory) and
 // queue (max-len, gso).
@@ -107,6 +109,13 @@ func (r *reader) rules() {
 			r.c.Rules.Files = append(r.c.Rules.Files, under(dir, k.Value))
 		}
 	}
+	for _, g := range policyKeys {
+		if k := r.n.Get(g.name); k != nil {
+			for _, name := range values(k) {
+				r.c.Rules.Policy = append(r.c.Rules.Policy, policy.File{Kind: g.kind, Name: name})
+			}
+		}
+	}
 	if f := r.n.String("classification-file", ""); f != "" {
 		if b, err := os.ReadFile(f); err == nil {
 			classes, bad := detect.ParseClasses(string(b))
@@ -125,6 +134,15 @@ func (r *reader) rules() {
 			r.c.Warnings = append(r.c.Warnings, fmt.Sprintf("reference-config-file: %v; the built-in references are used", err))
 		}
 	}
+}
+
+// policyKeys are ours: files, or lists of them, as package policy reads them.
+var policyKeys = [...]struct {
+	name string
+	kind policy.Kind
+}{
+	{"policy-files", policy.Own}, {"disable-conf", policy.Disable}, {"enable-conf", policy.Enable},
+	{"drop-conf", policy.Drop}, {"modify-conf", policy.Modify},
 }
 
 func under(dir, name string) string {
@@ -291,7 +309,8 @@ var known = map[string]bool{
 	"reference-config-file": true, "outputs": true, "default-log-dir": true, "stats": true,
 	"divert": true, "fail": true, "suricata-version": true, "queue": true, "threshold-file": true,
 	"stream": true, "flow": true, "flow-timeouts": true, "app-layer": true, "host-os-policy": true,
-	"exception-policy": true, "packet-alert-max": true, "pcap-file": true, "defrag": true, "datasets": true,
+	"exception-policy": true, "packet-alert-max": true, "action-order": true, "pcap-file": true, "defrag": true, "datasets": true,
+	"policy-files": true, "disable-conf": true, "enable-conf": true, "drop-conf": true, "modify-conf": true,
 }
 
 func (r *reader) unknown() {

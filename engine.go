@@ -22,7 +22,7 @@ import (
 type Engine struct {
 	cfg    Config
 	rules  atomic.Pointer[detect.Ruleset]
-	loaded *Loaded
+	loaded atomic.Pointer[Loaded]
 	queues []*nfqueue.Queue
 	diver  *divert.Diversion
 
@@ -67,7 +67,8 @@ func newEngine(cfg Config, inline bool) (*Engine, error) {
 	if err != nil {
 		return nil, err
 	}
-	e := &Engine{cfg: cfg, loaded: l, idSeed: cfg.Flow.Seed[0], began: time.Now()}
+	e := &Engine{cfg: cfg, idSeed: cfg.Flow.Seed[0], began: time.Now()}
+	e.loaded.Store(l)
 	e.rules.Store(l.Set)
 	return e, nil
 }
@@ -119,11 +120,7 @@ func (e *Engine) open() error {
 }
 
 // Loaded is what was made of the rules at New or the last Reload.
-func (e *Engine) Loaded() *Loaded {
-	e.reloading.Lock()
-	defer e.reloading.Unlock()
-	return e.loaded
-}
+func (e *Engine) Loaded() *Loaded { return e.loaded.Load() }
 
 // Diversion is the traffic being diverted; nil with NoDivert.
 func (e *Engine) Diversion() *divert.Diversion { return e.diver }
@@ -222,21 +219,26 @@ func (e *Engine) guard(ctx context.Context) {
 	}
 }
 
-// Reload reads the rules again and switches to them between two bursts;
-// packets go on being judged meanwhile. If a rule is malformed, or a file
-// cannot be read, nothing changes and the error (a *RuleError for rules) says
-// what is wrong.
+// Reload reads the rules and the policy again and switches to them between two
+// bursts; packets go on being judged meanwhile, and flows keep what is known of
+// them. If a rule is malformed, or a file cannot be read, nothing changes and
+// the error (a *RuleError for rules and policies) says what is wrong.
+//
+// The work is done on a thread of the lowest priority: where the processors
+// are busy judging packets, a reload takes longer rather than they wait.
 func (e *Engine) Reload() error {
 	e.reloading.Lock()
 	defer e.reloading.Unlock()
-	l, err := LoadRules(e.cfg.Rules, e.cfg.Detect)
+	var l *Loaded
+	var err error
+	atLowPriority(func() { l, err = LoadRules(e.cfg.Rules, e.cfg.Detect) })
 	if err != nil {
 		return err
 	}
 	if l.Malformed() {
 		return &RuleError{Problems: l.Problems}
 	}
-	e.loaded = l
+	e.loaded.Store(l)
 	e.rules.Store(l.Set)
 	return nil
 }

@@ -38,7 +38,7 @@ func NewReplay(cfg Config, rc ReplayConfig) (*Replay, error) {
 }
 
 // Loaded is what was made of the rules.
-func (r *Replay) Loaded() *Loaded { return r.e.loaded }
+func (r *Replay) Loaded() *Loaded { return r.e.loaded.Load() }
 
 // SetLog has the records of the captures to come go to another log.
 func (r *Replay) SetLog(cfg Config) { r.e.cfg.Log, r.e.cfg.Eve = cfg.Log, cfg.Eve }

@@ -5,10 +5,12 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"sort"
 	"strings"
 
 	"github.com/garita/garita/detect"
+	"github.com/garita/garita/policy"
 	"github.com/garita/garita/rule"
 )
 
@@ -19,7 +21,11 @@ type Rules struct {
 	Files []string
 	// Text are rules given directly, one or more each.
 	Text []string
-	// Read reads a file; nil means os.ReadFile. A reload reads again.
+	// Policy are the files that say what is done with which rules, see
+	// package policy. A file without Text is read by its name.
+	Policy []policy.File
+	// Read reads a file; nil means os.ReadFile. A reload reads again, policy
+	// files too.
 	Read func(name string) ([]byte, error)
 }
 
@@ -47,6 +53,8 @@ type Loaded struct {
 	// Problems are all that is wrong, in the order of the files: rules that
 	// were refused, and warnings.
 	Problems []*rule.Error
+	// Policy says what the policy files changed.
+	Policy policy.Report
 }
 
 // Refused says whether rules were left out.
@@ -72,8 +80,28 @@ func (l *Loaded) Malformed() bool {
 
 // LoadRules reads and compiles rules. Every problem of every rule is reported
 // in the result; the rules without one are in the set. The error is about
-// files that cannot be read.
+// files that cannot be read; it is a *RuleError if policy files are wrong:
+// nobody wants rules to be judged by half a policy.
 func LoadRules(src Rules, cfg detect.Config) (*Loaded, error) {
+	l, err := ReadRules(src)
+	if err != nil {
+		return nil, err
+	}
+	return l.Compile(cfg), nil
+}
+
+// RuleList is rules as they were read, with the policy applied.
+type RuleList struct {
+	// Rules are those in force that are well formed.
+	Rules []rule.Rule
+	// Problems are what is wrong with the others, and warnings.
+	Problems []*rule.Error
+	// Policy says what the policy files changed.
+	Policy policy.Report
+}
+
+// ReadRules is the first half of LoadRules: it reads and applies the policy.
+func ReadRules(src Rules) (*RuleList, error) {
 	read := src.Read
 	if read == nil {
 		read = os.ReadFile
@@ -82,21 +110,43 @@ func LoadRules(src Rules, cfg detect.Config) (*Loaded, error) {
 	if err != nil {
 		return nil, err
 	}
-	l := &Loaded{}
+	var errs []error
+	said := make([]policy.File, len(src.Policy))
+	for i, f := range src.Policy {
+		if f.Text == "" {
+			b, err := read(f.Name)
+			if err != nil {
+				errs = append(errs, fmt.Errorf("reading the policy: %w", err))
+				continue
+			}
+			f.Text = string(b)
+		}
+		said[i] = f
+	}
+	pol, bad := policy.Load(said)
+	if len(bad) > 0 {
+		errs = append(errs, &RuleError{Problems: bad})
+	}
+	l := &RuleList{}
 	var all []rule.Rule
 	add := func(name, text string) {
-		rules, errs := rule.Parse(name, text, rule.Options{})
-		all = append(all, rules...)
+		rules, errs := rule.Parse(name, text, rule.Options{Disabled: pol.WantsDisabled()})
+		if all == nil {
+			all = rules
+		} else {
+			all = append(all, rules...)
+		}
 		l.Problems = append(l.Problems, errs...)
 	}
-	var errs []error
 	for _, f := range files {
 		b, err := read(f)
 		if err != nil {
 			errs = append(errs, fmt.Errorf("reading rules: %w", err))
 			continue
 		}
-		add(f, string(b))
+		if len(errs) == 0 {
+			add(f, string(b))
+		}
 	}
 	if len(errs) > 0 {
 		return nil, errors.Join(errs...)
@@ -108,12 +158,16 @@ func LoadRules(src Rules, cfg detect.Config) (*Loaded, error) {
 		}
 		add(name, t)
 	}
-	l.Parsed = len(all)
-	set, problems := detect.Compile(all, cfg)
-	l.Set = set
-	l.Kept = set.Stats().Rules
-	l.Problems = append(l.Problems, problems...)
+	l.Rules, l.Policy = pol.Apply(all)
 	return l, nil
+}
+
+// Compile is the second half of LoadRules.
+func (l *RuleList) Compile(cfg detect.Config) *Loaded {
+	set, problems := detect.Compile(l.Rules, cfg)
+	out := &Loaded{Set: set, Parsed: len(l.Rules), Kept: set.Stats().Rules, Policy: l.Policy}
+	out.Problems = slices.Concat(l.Problems, problems, l.Policy.Problems)
+	return out
 }
 
 // expand replaces patterns by the files they match.

@@ -177,8 +177,8 @@ func judgeAll(t testing.TB, cfg Config, frames ...frame) *script {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(e.loaded.Problems) > 0 {
-		t.Fatal(e.loaded.Problems[0])
+	if len(e.Loaded().Problems) > 0 {
+		t.Fatal(e.Loaded().Problems[0])
 	}
 	w := newWorker(e, s, true, 4)
 	if err := w.run(); !errors.Is(err, io.EOF) {

@@ -236,15 +236,22 @@ type Report struct {
 // Apply returns the rules that are in force under p, with the action they have
 // then. A rule's Text stays as it is in its file unless modify.conf edits more
 // than its action. rules is not changed; what is returned shares memory with
-// it.
+// it, or is rules itself.
 func (p *Policy) Apply(rules []rule.Rule) ([]rule.Rule, Report) {
 	rep := Report{Before: map[rule.Action]int{}, After: map[rule.Action]int{}}
-	out := make([]rule.Rule, 0, len(rules))
+	disabled := 0
 	for i := range rules {
-		if !rules[i].Disabled {
+		if rules[i].Disabled {
+			disabled++
+		} else {
 			rep.Before[rules[i].Action]++
 		}
 	}
+	if p.Empty() && disabled == 0 {
+		rep.After = rep.Before
+		return rules, rep
+	}
+	out := make([]rule.Rule, 0, len(rules))
 	if p.Empty() {
 		for i := range rules {
 			if !rules[i].Disabled {

@@ -55,6 +55,7 @@ const labExample = `  garita lab
 
 type labOptions struct {
 	files, texts []string
+	policy       policyFlags
 	skipBad      bool
 	json         bool
 	command      []string
@@ -81,6 +82,7 @@ func labCommand() *cobra.Command {
 	f := cmd.Flags()
 	f.StringArrayVarP(&o.files, "rules", "S", nil, "rule `file` to use instead of the sample policy (repeatable)")
 	f.StringArrayVar(&o.texts, "rule", nil, "`rule` to use instead of the sample policy (repeatable)")
+	o.policy.flags(f)
 	f.BoolVar(&o.skipBad, "skip-bad", false, "go on without the rules that have errors")
 	f.BoolVar(&o.json, "json", false, "print one JSON object for each exchange")
 	return cmd
@@ -90,11 +92,17 @@ func (o *labOptions) sample() bool { return len(o.files)+len(o.texts) == 0 }
 
 func (o *labOptions) rules() garita.Rules {
 	if !o.sample() {
-		return garita.Rules{Files: o.files, Text: o.texts}
+		return garita.Rules{Files: o.files, Text: o.texts, Policy: o.policy.list()}
 	}
 	return garita.Rules{
-		Files: []string{lab.SampleRulesName},
-		Read:  func(string) ([]byte, error) { return []byte(lab.SampleRules), nil },
+		Files:  []string{lab.SampleRulesName},
+		Policy: o.policy.list(),
+		Read: func(name string) ([]byte, error) {
+			if name == lab.SampleRulesName {
+				return []byte(lab.SampleRules), nil
+			}
+			return os.ReadFile(name)
+		},
 	}
 }
 

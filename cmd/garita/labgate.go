@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
-	"os"
 	"strconv"
 	"strings"
 	"sync"
@@ -45,18 +44,11 @@ type labRule struct {
 // give.
 func startGateway(l *lab.Lab, rules garita.Rules, hold bool, note func(lab.Note)) (stop func() error, err error) {
 	g := &labGateway{note: note, rules: map[uint32]labRule{}}
-	read := rules.Read
-	if read == nil {
-		read = os.ReadFile
+	list, err := garita.ReadRules(rules)
+	if err != nil {
+		return nil, err
 	}
-	rules.Read = func(name string) ([]byte, error) {
-		b, err := read(name)
-		g.learn(string(b))
-		return b, err
-	}
-	for _, t := range rules.Text {
-		g.learn(t)
-	}
+	g.learn(list.Rules)
 	cfg := garita.Config{
 		Divert: divert.Spec{
 			Hooks: []packet.Hook{packet.Forward},
@@ -97,9 +89,8 @@ func startGateway(l *lab.Lab, rules garita.Rules, hold bool, note func(lab.Note)
 	}, nil
 }
 
-// learn keeps what records will not say of the rules in text.
-func (g *labGateway) learn(text string) {
-	rules, _ := rule.Parse("", text, rule.Options{}) // problems were told before
+// learn keeps what records will not say of the rules.
+func (g *labGateway) learn(rules []rule.Rule) {
 	for i := range rules {
 		r := &rules[i]
 		x := labRule{rejects: r.Action.IsReject(), passes: r.Action == rule.Pass}

@@ -10,6 +10,8 @@ import (
 	"runtime/debug"
 
 	"github.com/spf13/cobra"
+
+	"github.com/garita/garita"
 )
 
 func main() {
@@ -80,6 +82,13 @@ network:
 	if errors.As(err, &e) {
 		status = e.status
 		err = e.err
+	}
+	var bad *garita.RuleError
+	if errors.As(err, &bad) && len(bad.Problems) > 1 {
+		// All of them: nobody wants to mend a file one line a run.
+		for _, p := range bad.Problems {
+			fmt.Fprintln(errw, p)
+		}
 	}
 	if err != nil {
 		fmt.Fprintln(errw, "garita:", err)

@@ -10,6 +10,7 @@ import (
 
 	"github.com/garita/garita"
 	"github.com/garita/garita/eve"
+	"github.com/garita/garita/policy"
 )
 
 // common are the options that run and replay share.
@@ -19,12 +20,46 @@ type common struct {
 	rules  []string
 	texts  []string
 	logDir string
+	policy policyFlags
+}
+
+// policyFlags are the files that say what is done with which rules.
+type policyFlags [5]struct {
+	kind  policy.Kind
+	files []string
+}
+
+func (p *policyFlags) flags(f *pflag.FlagSet) {
+	for i, g := range [len(p)]struct {
+		kind       policy.Kind
+		name, what string
+	}{
+		{policy.Own, "policy", "what is done with which rules: a policy `file` (repeatable; see garita check --help)"},
+		{policy.Disable, "disable-conf", "switch off the rules in this `file` of suricata-update's kind (repeatable)"},
+		{policy.Enable, "enable-conf", "switch on the rules in this `file`, also those commented out (repeatable)"},
+		{policy.Drop, "drop-conf", "turn the rules in this `file` from alert to drop (repeatable)"},
+		{policy.Modify, "modify-conf", "edit rules as this `file` says (repeatable)"},
+	} {
+		p[i].kind = g.kind
+		f.StringArrayVar(&p[i].files, g.name, nil, g.what)
+	}
+}
+
+// list is the files that were given.
+func (p *policyFlags) list() (out []policy.File) {
+	for i := range p {
+		for _, name := range p[i].files {
+			out = append(out, policy.File{Kind: p[i].kind, Name: name})
+		}
+	}
+	return out
 }
 
 func (o *common) flags(f *pflag.FlagSet) {
 	f.StringVarP(&o.config, "config", "c", "", "configuration `file` (a suricata.yaml is fine)")
 	f.StringArrayVar(&o.set, "set", nil, "override one setting, `name=value` with dots between sections (repeatable)")
 	f.StringArrayVar(&o.texts, "rule", nil, "judge by this `rule` (repeatable)")
+	o.policy.flags(f)
 }
 
 // load reads the configuration and puts the options on top. Warnings go to
@@ -42,6 +77,7 @@ func (o *common) load(errw io.Writer) (*garita.FileConfig, error) {
 		c.Rules.Files = o.rules
 	}
 	c.Rules.Text = o.texts
+	c.Rules.Policy = append(c.Rules.Policy, o.policy.list()...)
 	return c, nil
 }
 

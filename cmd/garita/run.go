@@ -40,8 +40,9 @@ before it lets go of the queues.
 Loopback, IPv6 neighbour discovery, DHCP and the ports of this host's ssh server
 are never diverted, so a rule cannot cut off the one who types.
 
-Signals: HUP reloads the rules between two bursts (a file that does not parse
-leaves the old rules working) and opens the log anew; TERM and INT end it and
+Signals: HUP reads the rules and the policy again, beside the work and at low
+priority, and switches between two bursts (a file that does not parse leaves the
+old rules working); it opens the log anew, too. TERM and INT end it and
 leave nothing behind. After kill -9, traffic flows uninspected (--fail open) or
 stops until garita is back or "garita clean" (--fail closed).
 
@@ -157,6 +158,14 @@ func (o *runOptions) run(ctx context.Context, errw io.Writer) error {
 	o.greet(errw, e, c)
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
+	// One reload at a time, and one more if it was asked for meanwhile. It is
+	// not waited for: who ends the program does not want to see it to its end.
+	wanted := make(chan struct{}, 1)
+	go func() {
+		for range wanted {
+			reload(e, c, log, errw)
+		}
+	}()
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
@@ -167,7 +176,10 @@ func (o *runOptions) run(ctx context.Context, errw io.Writer) error {
 					stop()
 					return
 				}
-				reload(e, c, log, errw)
+				select {
+				case wanted <- struct{}{}:
+				default:
+				}
 			case <-ctx.Done():
 				return
 			}
