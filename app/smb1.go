@@ -252,7 +252,16 @@ func (p *smbParser) smb1Response(c *Conn, b []byte, k smb1Block, command uint16,
 			p.transfer(c, ToClient, o, 1, command, uint64(le.Uint32(r.name)), data, n)
 		}
 	case smb1Trans:
-		if r.tx != nil || len(w) < 16 {
+		if r.tx != nil {
+			return
+		}
+		if len(w) < 16 {
+			// An interim response: more of the request is to come, and then the
+			// answer.
+			if o := p.opens[r.id]; o != nil && len(o.calls) > 0 {
+				o.calls[len(o.calls)-1].event(smbMalformed)
+			}
+			p.pending[key] = r
 			return
 		}
 		n, at := int(le.Uint16(w[12:])), int(le.Uint16(w[14:]))
