@@ -231,6 +231,7 @@ func (r *reader) detect() {
 	case "no", "false", "off":
 		r.c.IgnoreChecksums = true
 	}
+	r.c.IPIP = r.n.Bool("decoder.ipip.enabled", false)
 	c.ReadFile = os.ReadFile
 	if f := r.n.String("threshold-file", ""); f != "" {
 		b, err := os.ReadFile(f)

@@ -85,6 +85,9 @@ type Config struct {
 	// NoGSO asks for segmented packets: slower, for rules that must see what
 	// goes over the wire.
 	NoGSO bool
+	// IPIP looks into IPv4 within IPv4 too. Suricata 7 looks into all other
+	// tunnels that garita does, but not into this one.
+	IPIP bool
 	// IgnoreChecksums has packets with wrong checksums inspected like others
 	// (Suricata's -k none). A live queue never looks: the kernel does.
 	IgnoreChecksums bool

@@ -186,7 +186,7 @@ func (w *worker) judge(p *packet.Packet) {
 			w.logDrop(p, nil, app.ToServer, nil, dropAction)
 		}
 	}
-	for d, q := 0, p; d < maxTunnels && !p.Verdict.Dropped() && q.Inner(&w.inner); d++ {
+	for d, q := 0, p; d < maxTunnels && !p.Verdict.Dropped() && w.looksInto(q) && q.Inner(&w.inner); d++ {
 		in := &w.inner
 		w.log.Tunnel(p, q.Proto(), d+1)
 		in.Decode()
@@ -231,6 +231,11 @@ func (w *worker) fragment(p *packet.Packet) {
 	if w.whole.Verdict.Dropped() {
 		p.Verdict = w.whole.Verdict
 	}
+}
+
+// looksInto says whether what p may carry is judged too.
+func (w *worker) looksInto(p *packet.Packet) bool {
+	return w.e.cfg.IPIP || p.Proto() != packet.ProtoIPv4 || p.IPVersion() != 4
 }
 
 // maxTunnels bounds how many packets within packets are looked at.
