@@ -13,7 +13,10 @@ func (p *http1) request(c *Conn, s *httpSide, data []byte) (n int, ok bool) {
 	case hsHeaders:
 		return p.requestHeaders(c, s, data)
 	case hsConnectWait:
-		return 0, false
+		for n < len(data) && (data[n] == '\r' || data[n] == '\n') {
+			n++ // blank lines are not the tunnel's yet
+		}
+		return n, false
 	case hsBodyLength:
 		n = int(min(uint64(len(data)), s.left))
 		p.bodyData(c, ToServer, s.tx, data[:n])

@@ -103,10 +103,10 @@ func probeQUIC(in *probeIn) answer {
 	}
 	if p[0]&0xc0 == 0xc0 {
 		v := binary.BigEndian.Uint32(p[1:])
-		if v == 1 || v == 0x6b3343cf || v>>8 == 0xff0000 && v&0xff >= 23 && v&0xff <= 34 || v&0x0f0f0f0f == 0x0a0a0a0a || v>>8 == 0x513035 || v>>8 == 0x543035 {
+		if v == 1 || v == 0x6b3343cf || v>>8 == 0xff0000 && v&0xff >= 23 && v&0xff <= 34 || v&0x0f0f0f0f == 0x0a0a0a0a {
 			return decided(p[5] <= 20)
 		}
-		return no
+		return decided(v>>16 == 0x5130 || v>>16 == 0x5430) // Q046, T051 …
 	}
 	// Google's public header: version flag, connection identifier, Q0xx.
 	if in.port(443) && p[0]&0xc9 == 0x09 && len(p) > 13 && p[9] == 'Q' && p[10] == '0' {
@@ -186,7 +186,7 @@ func probeNFSDatagram(in *probeIn) answer {
 // probeDCERPCDatagram knows connectionless DCE/RPC.
 func probeDCERPCDatagram(in *probeIn) answer {
 	p := in.data
-	if len(p) < 80 || p[0] != 4 || p[1] > 10 || p[2]&0xfc != p[2] && p[2]&1 != 0 || p[3]&0xfc != 0 {
+	if len(p) < 80 || p[0] != 4 || p[1] > 10 || p[3]&0xfc != 0 {
 		return no
 	}
 	return decided(p[4]&0xee == 0 && p[5] <= 3)

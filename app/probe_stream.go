@@ -91,15 +91,6 @@ func probeTLS(in *probeIn) answer {
 	if p[2] > 4 || in.dir == ToServer && p[0] != 0x16 {
 		return no
 	}
-	if p[0] != 0x16 {
-		return yes
-	}
-	if len(p) < 6 {
-		return more
-	}
-	if n := int(p[3])<<8 | int(p[4]); n == 0 || n > 1<<14+2048 {
-		return no
-	}
 	return yes
 }
 
