@@ -62,6 +62,8 @@ func due(tx app.Tx) bool {
 	switch t := tx.(type) {
 	case *app.SSHTx:
 		return t.Progress[0] >= app.StageLine && t.Progress[1] >= app.StageLine
+	case *app.TLSTx:
+		return t.Server.Seen && t.Progress[app.ToClient] >= app.StageBody
 	}
 	return false
 }
@@ -193,7 +195,7 @@ func (l *Logger) alertTx(o *object, tx app.Tx, d app.Dir) {
 		if f.Dir == d {
 			o.item()
 			o.open("")
-			fileFields(o, f, b.ID, false)
+			fileFields(o, f, tx, false)
 			o.close()
 		}
 	}

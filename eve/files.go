@@ -20,14 +20,23 @@ func (l *Logger) fileInfo(p *packet.Packet, f *FlowInfo, tx app.Tx, file *app.Fi
 	}
 	l.appProto(o, f)
 	o.open("fileinfo")
-	fileFields(o, file, tx.Base().ID, l.ending())
+	fileFields(o, file, tx, l.ending())
 	o.close()
 	l.end()
 }
 
+// partial says whether a file is a range of a larger one.
+func partial(tx app.Tx, f *app.File) bool {
+	if t, ok := tx.(*app.HTTPTx); ok && f.Dir == app.ToClient {
+		_, ok := t.HeaderByName(app.ToClient, "content-range")
+		return ok
+	}
+	return false
+}
+
 // fileFields describes a file. A file that is not complete when its flow ends
 // stays so.
-func fileFields(o *object, f *app.File, tx uint64, end bool) {
+func fileFields(o *object, f *app.File, tx app.Tx, end bool) {
 	o.bytes("filename", f.Name)
 	o.bool("gaps", f.Gaps)
 	switch {
@@ -47,9 +56,9 @@ func fileFields(o *object, f *app.File, tx uint64, end bool) {
 	}
 	o.bool("stored", false)
 	o.uint("size", f.Total)
-	if f.Start > 0 {
+	if partial(tx, f) && f.Total > 0 {
 		o.uint("start", f.Start)
-		o.uint("end", f.Start+f.Total)
+		o.uint("end", f.Start+f.Total-1)
 	}
-	o.uint("tx_id", tx)
+	o.uint("tx_id", tx.Base().ID)
 }

@@ -4,18 +4,42 @@ import (
 	"github.com/garita/garita/app"
 )
 
+// ftpCommands are the commands that Suricata knows by name; a transaction of
+// another one is shown without it.
+var ftpCommands = [...]string{
+	"ABOR", "ACCT", "ALLO", "APPE", "AUTH", "CDUP", "CHMOD", "CWD", "DELE", "EPRT", "EPSV", "HELP", "IDLE", "LIST",
+	"MAIL", "MDTM", "MKD", "MLFL", "MODE", "MRCP", "MRSQ", "MSAM", "MSND", "MSOM", "NLST", "NOOP", "PASS", "PASV",
+	"PORT", "PWD", "QUIT", "REIN", "REST", "RETR", "RMD", "RNFR", "RNTO", "SITE", "SIZE", "SMNT", "STAT", "STOR",
+	"STOU", "STRU", "SYST", "TYPE", "UMASK", "USER",
+}
+
+func ftpCommand(b []byte) string {
+	for _, c := range ftpCommands {
+		if len(c) == len(b) && equalFold(b, c) {
+			return c
+		}
+	}
+	return ""
+}
+
+// equalFold compares ASCII letters without case; s is in capitals.
+func equalFold(b []byte, s string) bool {
+	for i, c := range b {
+		if c >= 'a' && c <= 'z' {
+			c -= 32
+		}
+		if c != s[i] {
+			return false
+		}
+	}
+	return true
+}
+
 func ftpObject(o *object, t *app.FTPTx) {
 	o.open("ftp")
-	if t.Command != nil {
-		o.key("command")
-		o.b = append(o.b, '"')
-		at := len(o.b)
-		o.b = appendString(o.b[:at-1], t.Command)
-		for i := at; i < len(o.b); i++ {
-			if c := o.b[i]; c >= 'a' && c <= 'z' && o.b[i-1] != '\\' {
-				o.b[i] = c - 32
-			}
-		}
+	command := ftpCommand(t.Command)
+	if command != "" {
+		o.str("command", command)
 		if len(t.Data) > 0 {
 			o.bytes("command_data", t.Data)
 			o.bool("command_truncated", hasEvent(&t.TxBase, "request_command_too_long"))
@@ -29,10 +53,12 @@ func ftpObject(o *object, t *app.FTPTx) {
 	}
 	if t.Port != 0 {
 		o.uint("dynamic_port", uint64(t.Port))
-		if t.Passive {
-			o.str("mode", "passive")
-		} else {
+	}
+	if command == "PORT" || command == "EPRT" {
+		if t.Port != 0 {
 			o.str("mode", "active")
+		} else {
+			o.str("mode", "passive")
 		}
 	}
 	if len(t.Replies) > 0 {

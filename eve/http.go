@@ -33,6 +33,8 @@ func (l *Logger) httpObject(o *object, t *app.HTTPTx) {
 	}
 	if n := t.Port(); n > 0 {
 		o.uint("http_port", uint64(n))
+	} else if _, ok := t.Bytes(app.HTTPStart, app.ToServer, 0); !ok {
+		o.uint("http_port", 0) // the headers never came to an end
 	}
 	if v, ok := t.Bytes(app.HTTPURIRaw, app.ToServer, 0); ok {
 		o.bytes("url", v)
@@ -121,24 +123,4 @@ func decimal(b []byte) (uint64, bool) {
 		n = n*10 + uint64(c-'0')
 	}
 	return n, true
-}
-
-// http2Fields describes a stream of HTTP/2.
-func http2Fields(o *object, t *app.HTTPTx) {
-	o.str("version", "2")
-	for d, k := range [...]string{"request_headers", "response_headers"} {
-		o.openArray(k)
-		for i := 0; ; i++ {
-			name, value, ok := t.Header(app.Dir(d), i)
-			if !ok {
-				break
-			}
-			o.item()
-			o.open("")
-			o.bytes("name", name)
-			o.bytes("value", value)
-			o.close()
-		}
-		o.closeArray()
-	}
 }
