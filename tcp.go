@@ -112,6 +112,10 @@ func (w *worker) feed(f *flow.Flow[conn], d app.Dir) {
 		if ch.End {
 			a.Close(d)
 		}
+		if len(a.Expected) > 0 {
+			w.expected.add(&f.Key, a.Expected)
+			a.Expected = a.Expected[:0]
+		}
 		if a.Done() {
 			w.tcp.StopApp(&c.tcp, stream.ToServer)
 			w.tcp.StopApp(&c.tcp, stream.ToClient)

@@ -55,6 +55,7 @@ type worker struct {
 	endBuf     []byte        // scratch: the packet that stands for the end of a flow
 	lastNumber uint64
 	pass       bool // an exception policy lets this packet go uninspected
+	expected   expectations
 	key        flow.Key
 	env        *app.Env
 	spare      []*app.Conn
@@ -175,9 +176,10 @@ func (w *worker) judgeFrom(ps []packet.Packet, i int) (next int) {
 func (w *worker) judge(p *packet.Packet) {
 	p.Decode()
 	w.now, w.lastNumber = p.Time, p.Number
-	w.inspect(p)
-	if p.IsFragment() && !p.Verdict.Dropped() {
+	if p.IsFragment() {
 		w.fragment(p)
+	} else {
+		w.inspect(p)
 	}
 	if p.Malformed() != 0 {
 		w.st.Malformed++
@@ -213,23 +215,23 @@ func (w *worker) judge(p *packet.Packet) {
 	}
 }
 
-// fragment judges the packet that p completes, if it does, and gives p its
-// verdict: without its last fragment nothing of it arrives.
+// fragment judges a fragment, and the packet that it completes, if it does:
+// without its last fragment nothing of that arrives.
 func (w *worker) fragment(p *packet.Packet) {
-	done, drop := w.defrag.Add(p, zone(p), &w.whole)
-	if drop != stream.NoCause && w.inline {
+	done, drop := w.defrag.Add(p, zone(p), &w.whole) // first: the rules see the events it finds
+	w.inspect(p)
+	switch {
+	case p.Verdict.Dropped():
+	case drop != stream.NoCause && w.inline:
 		p.Verdict = packet.Drop(packet.ReasonStream)
 		w.st.streamDrop(drop)
 		w.logDrop(p, nil, app.ToServer, nil, dropAction)
-		return
-	}
-	if !done {
-		return
-	}
-	w.whole.Verdict = packet.Verdict{}
-	w.inspect(&w.whole)
-	if w.whole.Verdict.Dropped() {
-		p.Verdict = w.whole.Verdict
+	case done:
+		w.whole.Verdict = packet.Verdict{}
+		w.inspect(&w.whole)
+		if w.whole.Verdict.Dropped() {
+			p.Verdict = w.whole.Verdict
+		}
 	}
 }
 
@@ -355,7 +357,7 @@ func (w *worker) connOf(f *flow.Flow[conn], t app.Transport) *app.Conn {
 		} else {
 			c.app = &app.Conn{}
 		}
-		c.app.Reset(w.env, app.Hints{Transport: t, SrcPort: f.Key.SrcPort, DstPort: f.Key.DstPort, Midstream: c.tcp.Midstream()})
+		c.app.Reset(w.env, app.Hints{Transport: t, SrcPort: f.Key.SrcPort, DstPort: f.Key.DstPort, Midstream: c.tcp.Midstream(), Expected: w.expected.take(&f.Key)})
 		c.det.Conn = c.app
 	}
 	return c.app
@@ -374,6 +376,11 @@ func (w *worker) apply(p *packet.Packet, f *flow.Flow[conn], dir app.Dir) {
 			}
 		}
 		if v := verdictOf(o.Action); v.Dropped() {
+			for i := range o.Alerts {
+				if a := &o.Alerts[i]; a.Info == o.By && a.NewAction.Drops() {
+					v.Reason = packet.ReasonRate
+				}
+			}
 			p.Verdict = v
 			if o.Action.IsReject() {
 				w.reply.reject(p, o.Action)

@@ -40,7 +40,6 @@ type Worker struct {
 	xbufs  []xbuf
 	xgen   uint32
 	spare  []*txState
-	sorter hitSort
 }
 
 // WorkerStats counts what the worker did.
@@ -76,9 +75,9 @@ func NewWorker(rs *Ruleset) *Worker {
 	return w
 }
 
-// Use changes the rules between two packets. Flows keep their bits by name
-// only if the new rules name them in the same order; what was inspected of
-// open transactions is forgotten.
+// Use changes the rules between two packets. Flows keep their bits and
+// variables, hosts theirs, thresholds their counts; what was inspected of
+// open transactions is forgotten, so they are looked at anew.
 func (w *Worker) Use(rs *Ruleset) {
 	w.rs = rs
 	w.mark = make([]uint32, len(rs.sigs))
@@ -88,7 +87,6 @@ func (w *Worker) Use(rs *Ruleset) {
 	w.gen = 0
 	w.m.limit = rs.cfg.ContentSteps
 	w.spare = nil
-	clear(w.counters)
 }
 
 // Ruleset is what the worker judges by.
@@ -388,7 +386,7 @@ func (in *Input) recognised() bool {
 
 // NoPayload says that payload and stream are no longer looked at: what follows
 // is cipher text.
-func (in *Input) NoPayload() bool { return in.Flow != nil && in.Flow.cipher }
+func (in *Input) NoPayload() bool { return in.Flow != nil && in.Flow.cipher && !in.EndOfFlow }
 
 func (w *Worker) scanPayload(g *[nPayload]group, proto uint8, payload []byte, in *Input) {
 	switch proto {
@@ -501,9 +499,6 @@ func (w *Worker) hit(id uint32, s *sig, in *Input, tx app.Tx, stream, state bool
 	}
 }
 
-// hitSort sorts hits by the order of their rules.
-type hitSort struct{ w *Worker }
-
 // finish sorts the matches, applies thresholds and actions and fills in the
 // outcome.
 func (w *Worker) finish(in *Input, out *Outcome) {
@@ -544,21 +539,22 @@ func (w *Worker) effect(h *hit, in *Input, out *Outcome) bool {
 	s := &w.rs.sigs[h.sig]
 	alert, act := true, true
 	action := s.info.Action
-	apply := func(t *threshold, num int32) {
-		a, do, instead := w.rated(t, num, in)
+	id := uint64(s.info.Gid)<<32 | uint64(s.info.Sid)
+	apply := func(t *threshold) {
+		a, do, instead := w.rated(t, id, in)
 		alert, act = alert && a, act && do
 		if instead != rule.NoAction {
 			action = instead
 		}
 	}
 	if s.detFilt != nil {
-		apply(s.detFilt, s.num)
+		apply(s.detFilt)
 	}
 	if w.rs.thBy != nil {
 		w.configured(s, in, apply)
 	}
 	for i := 0; i < len(s.thresh) && alert && act; i++ {
-		apply(s.thresh[i], s.num)
+		apply(s.thresh[i])
 	}
 	if !act {
 		out.Suppressed++
@@ -571,6 +567,9 @@ func (w *Worker) effect(h *hit, in *Input, out *Outcome) bool {
 		}
 	}
 	whole := h.wholeFlow(s)
+	if out.Action.Drops() && !out.Action.IsReject() && action.IsReject() {
+		out.Action = action // dropped already; the ends hear of it too
+	}
 	if out.Action == rule.NoAction && (action == rule.Pass || action.Drops()) {
 		out.Action, out.By, out.WholeFlow = action, s.info, whole
 		if in.Flow != nil && whole {
@@ -617,7 +616,7 @@ func instead(a, was rule.Action) rule.Action {
 }
 
 // configured applies what threshold.config says about a rule.
-func (w *Worker) configured(s *sig, in *Input, apply func(*threshold, int32)) {
+func (w *Worker) configured(s *sig, in *Input, apply func(*threshold)) {
 	gid, sid := uint64(s.info.Gid)<<32, uint64(s.info.Sid)
 	for _, k := range [3]uint64{gid | sid, gid, 0} {
 		for _, i := range w.rs.thBy[k] {
@@ -625,7 +624,7 @@ func (w *Worker) configured(s *sig, in *Input, apply func(*threshold, int32)) {
 			if t.kind != suppress && t.kind != rateFilter && len(s.thresh) > 0 && k != gid|sid {
 				continue // the rule's own goes before a general one
 			}
-			apply(t, -1-s.num)
+			apply(t)
 		}
 	}
 }

@@ -128,6 +128,7 @@ type FlowInfo struct {
 // Logger formats records for one worker. It is not safe for concurrent use.
 type Logger struct {
 	cfg   Config
+	raw   []byte // scratch
 	out   *Writer
 	o     object
 	names func(ifindex uint32) string
@@ -506,14 +507,24 @@ func (l *Logger) payload(o *object, p *packet.Packet, stream bool) {
 		o.uint("stream", n)
 	}
 	if l.cfg.Packet {
-		o.key("packet")
-		o.b = append(o.b, '"')
-		o.b = base64.StdEncoding.AppendEncode(o.b, p.Data)
-		o.b = append(o.b, '"')
-		o.open("packet_info")
-		o.uint("linktype", uint64(packet.LinkRaw))
-		o.close()
+		l.packet(o, p)
 	}
+}
+
+// packet adds the whole packet, with its link layer if it came with one.
+func (l *Logger) packet(o *object, p *packet.Packet) {
+	link := packet.LinkRaw
+	if len(p.L2) > 0 {
+		link = p.Link
+	}
+	l.raw = append(append(l.raw[:0], p.L2...), p.Data...)
+	o.key("packet")
+	o.b = append(o.b, '"')
+	o.b = base64.StdEncoding.AppendEncode(o.b, l.raw)
+	o.b = append(o.b, '"')
+	o.open("packet_info")
+	o.uint("linktype", uint64(link))
+	o.close()
 }
 
 // dropReasons are Suricata's words for ours; a reason without one stands as it
@@ -599,13 +610,7 @@ func (l *Logger) Tagged(p *packet.Packet, f *FlowInfo, by *detect.Info) {
 		return
 	}
 	o := l.begin("packet", p, f)
-	o.key("packet")
-	o.b = append(o.b, '"')
-	o.b = base64.StdEncoding.AppendEncode(o.b, p.Data)
-	o.b = append(o.b, '"')
-	o.open("packet_info")
-	o.uint("linktype", uint64(packet.LinkRaw))
-	o.close()
+	l.packet(o, p)
 	if by != nil {
 		o.open("tag")
 		o.uint("gid", uint64(by.Gid))

@@ -74,7 +74,7 @@ func (p *Packet) Inner(in *Packet) bool {
 	}
 	*in = *p
 	in.edited = false
-	in.L2 = nil
+	in.L2, in.Link = nil, LinkRaw
 	if frame {
 		in.DecodeLink(LinkEthernet, b)
 		return in.HWProtocol == EtherIPv4 || in.HWProtocol == EtherIPv6 || in.LinkEvent != 0

@@ -41,13 +41,13 @@ func LinkTypeKnown(t LinkType) bool {
 }
 
 // DecodeLink strips the link layer of a frame: it sets Data to what follows
-// it, HWProtocol, the VLAN ids, L2 (the stripped bytes) and LinkEvent, and
+// it, HWProtocol, the VLAN ids, Link, L2 (the stripped bytes) and LinkEvent, and
 // touches nothing else. It cannot fail: a frame without IP gets its
 // HWProtocol, or EtherOther, and a broken one its event. Call Decode next.
 //
 // VLAN tags, MPLS labels, PPPoE and PPP are looked through, as Suricata does.
 func (p *Packet) DecodeLink(t LinkType, frame []byte) {
-	p.NVLAN, p.LinkEvent, p.HWProtocol = 0, 0, EtherOther
+	p.NVLAN, p.LinkEvent, p.HWProtocol, p.Link = 0, 0, EtherOther, t
 	rest := frame
 	switch t {
 	case LinkEthernet:

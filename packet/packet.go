@@ -86,11 +86,12 @@ type Packet struct {
 	Time       int64   // nanoseconds since 1970; from our own clock unless HasTime
 	Number     uint64  // ordinal in a capture, from 1; 0 from a live queue
 	VLANs      [3]uint16
-	NVLAN      uint8  // how many of VLANs hold a tag's VLAN id, outermost first (captures)
-	LinkEvent  Event  // what was wrong with the link layer, set by DecodeLink; Decode takes it over
-	L2         []byte // link-layer header or frame start; borrowed like Data
-	CT         []byte // nested CTA_* attributes as the kernel sent them; borrowed
-	SecCtx     []byte // security label; borrowed
+	NVLAN      uint8    // how many of VLANs hold a tag's VLAN id, outermost first (captures)
+	Link       LinkType // link layer of L2, set by DecodeLink; LinkNull if there is none
+	LinkEvent  Event    // what was wrong with the link layer, set by DecodeLink; Decode takes it over
+	L2         []byte   // link-layer header or frame start; borrowed like Data
+	CT         []byte   // nested CTA_* attributes as the kernel sent them; borrowed
+	SecCtx     []byte   // security label; borrowed
 
 	// Verdict is what the kernel will hear. Its zero value is the failure
 	// verdict of the queue's owner.
