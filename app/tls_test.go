@@ -224,3 +224,29 @@ func TestCertificatePrefixes(t *testing.T) {
 		}
 	}
 }
+
+// The text of names, as Suricata 7.0.10 writes it.
+func TestDNText(t *testing.T) {
+	for _, x := range []struct {
+		oid, value []byte
+		tag        byte
+		want       string
+	}{
+		{[]byte("\x55\x04\x03"), []byte("\x00a\x00b"), 0x1e, "CN=ab"},
+		{[]byte("\x55\x04\x03"), []byte("caf\xc3\xa9, \"x\""), 0x0c, "CN=café, \"x\""},
+		{[]byte("\x55\x04\x03"), []byte("\x00\x00\x00a"), 0x1c, "CN=00000061"},
+		{[]byte("\x55\x04\x03"), nil, 0x13, "CN="},
+		{[]byte("\x55\x04\x2d"), []byte("u"), 0x13, "uniqueIdentifier=u"},
+		{[]byte("\x55\x04\x14"), []byte("1"), 0x13, "OID(2.5.4.20)=1"},
+		{[]byte("\x09\x92\x26\x89\x93\xf2\x2c\x64\x01\x01"), []byte("u"), 0x0c, "uid=u"},
+	} {
+		name := tlv(0x31, tlv(0x30, tlv(6, x.oid), tlv(x.tag, x.value)))
+		if got, ok := appendDN(nil, name); string(got) != x.want || !ok {
+			t.Errorf("%q, want %q", got, x.want)
+		}
+	}
+	two := tlv(0x31, tlv(0x30, tlv(6, []byte("\x55\x04\x06")), tlv(0x13, []byte("ES"))), tlv(0x30, tlv(6, []byte("\x55\x04\x0a")), tlv(0x13, []byte("G"))))
+	if got, _ := appendDN(nil, append(two, two...)); string(got) != "C=ES + O=G, C=ES + O=G" {
+		t.Errorf("%q", got)
+	}
+}

@@ -359,6 +359,10 @@ func appendAttributeType(dst, oid []byte) []byte {
 		return append(dst, "description"...)
 	case "\x55\x04\x0f":
 		return append(dst, "businessCategory"...)
+	case "\x55\x04\x10":
+		return append(dst, "postalAddress"...)
+	case "\x55\x04\x2d":
+		return append(dst, "uniqueIdentifier"...)
 	case "\x55\x04\x11":
 		return append(dst, "postalCode"...)
 	case "\x55\x04\x29":
@@ -380,7 +384,7 @@ func appendAttributeType(dst, oid []byte) []byte {
 	case "\x09\x92\x26\x89\x93\xf2\x2c\x64\x01\x19":
 		return append(dst, "DC"...)
 	case "\x09\x92\x26\x89\x93\xf2\x2c\x64\x01\x01":
-		return append(dst, "UID"...)
+		return append(dst, "uid"...)
 	case "\x2b\x06\x01\x04\x01\x82\x37\x3c\x02\x01\x01":
 		return append(dst, "msJurisdictionLocality"...)
 	case "\x2b\x06\x01\x04\x01\x82\x37\x3c\x02\x01\x02":
@@ -429,7 +433,7 @@ func appendUint(dst []byte, v uint64) []byte {
 	}
 }
 
-// appendAttributeValue writes a string value as it is and anything else in
+// appendAttributeValue writes a string value in UTF-8 and anything else in
 // hexadecimal.
 func appendAttributeValue(dst []byte, tag byte, b []byte) ([]byte, bool) {
 	switch tag {
@@ -440,6 +444,12 @@ func appendAttributeValue(dst []byte, tag byte, b []byte) ([]byte, bool) {
 		// Latin-1, the only other reading of bytes that is ever meant.
 		for _, c := range b {
 			dst = utf8.AppendRune(dst, rune(c))
+		}
+		return dst, true
+	}
+	if tag == 0x1e && len(b)%2 == 0 { // BMPString
+		for i := 0; i < len(b); i += 2 {
+			dst = utf8.AppendRune(dst, rune(b[i])<<8|rune(b[i+1]))
 		}
 		return dst, true
 	}
