@@ -285,16 +285,15 @@ type HTTPTx struct {
 	TxBase
 	msg [2]httpMsg
 
-	method        span2
-	uriRaw        span2
-	uri           []byte // normalised
-	uriSet        bool
-	host          []byte // normalised
-	hostSet       bool
-	hostFromURI   span2 // within line
-	hostHeaderBad bool
-	port          int // of the URI or the Host header, -1 if none
-	kind          httpMethod
+	method      span2
+	uriRaw      span2
+	uri         []byte // normalised
+	uriSet      bool
+	host        []byte // normalised
+	hostSet     bool
+	hostFromURI span2 // within line
+	port        int   // of the URI or the Host header, -1 if none
+	kind        httpMethod
 
 	statCode, statMsg span2
 	status            int // -1 unknown or invalid

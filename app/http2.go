@@ -36,7 +36,6 @@ const (
 type http2 struct {
 	side    [2]http2Side
 	streams map[uint32]*HTTPTx
-	settled bool
 }
 
 type http2Side struct {
@@ -48,7 +47,6 @@ type http2Side struct {
 	left       int  // payload bytes of it that are streamed
 	pad        int  // of those, padding at the end
 	streaming  bool // DATA
-	skipping   bool // too long
 	block      []byte
 	blockTx    *HTTPTx
 	blockFlags uint8

@@ -59,6 +59,7 @@ func (t *HTTPTx) bodyAdd(d Dir, data []byte, limit int) {
 		t.openFile(d)
 	}
 	b.add(data, limit)
+	b.Hashed = false // sums of less than this, if any
 	if kind == bodyMultipart {
 		t.multi.push(t, data, limit)
 	}
