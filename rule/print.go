@@ -31,6 +31,9 @@ func (r *Rule) String() string {
 		if o.HasValue {
 			b.WriteByte(':')
 			b.WriteString(o.Value)
+			if n := len(o.Value) - len(strings.TrimRight(o.Value, `\\`)); n%2 == 1 {
+				b.WriteByte(' ') // a lone backslash would escape the ; to come
+			}
 		}
 		b.WriteByte(';')
 	}
