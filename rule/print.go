@@ -31,7 +31,7 @@ func (r *Rule) String() string {
 		if o.HasValue {
 			b.WriteByte(':')
 			b.WriteString(o.Value)
-			if n := len(o.Value) - len(strings.TrimRight(o.Value, `\\`)); n%2 == 1 {
+			if n := len(o.Value) - len(strings.TrimRight(o.Value, `\`)); n%2 == 1 {
 				b.WriteByte(' ') // a lone backslash would escape the ; to come
 			}
 		}
