@@ -171,14 +171,6 @@ func (p *http1) newTx(c *Conn, from Dir) *HTTPTx {
 func (p *http1) beginTrailer(c *Conn, d Dir, s *httpSide) {
 	p.bodyDone(c, d, s.tx)
 	s.state, s.trailer = hsHeaders, true
-	s.block = len(s.tx.msg[d].raw)
-}
-
-// dropBlank takes the blank line of an empty trailer out of the raw headers.
-func (m *httpMsg) dropBlank(s *httpSide) {
-	if len(chomp(m.raw[s.block:])) == 0 {
-		m.raw = m.raw[:s.block]
-	}
 }
 
 var foldingEvent = [2]Event{"invalid_request_field_folding", "invalid_response_field_folding"}
@@ -257,9 +249,10 @@ func (p *http1) flushHeader(c *Conn, d Dir, s *httpSide, m *httpMsg) {
 	end := len(line)
 	start := 0
 	if colon < 0 {
-		if len(line) > 0 || !s.trailer {
-			t.event(missing)
+		if len(line) == 0 && s.trailer {
+			return
 		}
+		t.event(missing)
 		if d == ToServer {
 			p.addHeader(c, d, s, m, name, value)
 			return

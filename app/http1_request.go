@@ -276,7 +276,6 @@ func (p *http1) requestHeadersDone(c *Conn, s *httpSide) {
 	m.hasRaw = true
 	m.built = 0
 	if s.trailer {
-		m.dropBlank(s)
 		t.reach(ToServer, StageTrailer)
 		p.endMessage(c, ToServer, s)
 		return

@@ -336,7 +336,6 @@ func (p *http1) responseHeadersDone(c *Conn, s *httpSide) {
 	m.hasRaw = true
 	m.built = 0
 	if s.trailer {
-		m.dropBlank(s)
 		t.reach(ToClient, StageTrailer)
 		p.endMessage(c, ToClient, s)
 		return
