@@ -12,7 +12,7 @@ func (l *Logger) httpRecord(p *packet.Packet, f *FlowInfo, t *app.HTTPTx) {
 	if t.Proto == app.HTTP2 {
 		typ = HTTP2
 	}
-	if !l.Wants(typ) {
+	if !l.Wants(typ) || typ == HTTP2 && !http2Shown(t) {
 		return
 	}
 	o := l.beginAs("http", p, f, ofFlow)

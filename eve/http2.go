@@ -40,6 +40,21 @@ func http2Fields(o *object, t *app.HTTPTx) {
 	o.close()
 }
 
+// http2Shown says whether there is anything to tell of a stream.
+func http2Shown(t *app.HTTPTx) bool {
+	for d := app.ToServer; d <= app.ToClient; d++ {
+		if _, _, ok := t.Header(d, 0); ok {
+			return true
+		}
+		for _, f := range [...]app.Field{app.HTTP2Settings, app.HTTP2ErrorCode, app.HTTP2Priority} {
+			if _, ok := t.Number(f, d, 0); ok {
+				return true
+			}
+		}
+	}
+	return false
+}
+
 func http2Headers(o *object, t *app.HTTPTx, k string, d app.Dir) {
 	o.openArray(k)
 	updates := 0
