@@ -50,7 +50,6 @@ type httpSide struct {
 	hasPending bool
 	folded     bool
 	trailer    bool
-	block      int // of a trailer: where it begins in the raw headers
 	chunked    bool
 	junk       bool // within a response line that is a body
 	open       bool // tx is not complete in this direction
