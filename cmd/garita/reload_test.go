@@ -1,0 +1,223 @@
+package main
+
+import (
+	"archive/tar"
+	"context"
+	"io"
+	"net"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/ulikunitz/xz"
+	"golang.org/x/sys/unix"
+
+	"github.com/garita/garita/internal/lab"
+)
+
+// talk is a connection to the lab's echo server.
+type talk struct {
+	net.Conn
+	t *testing.T
+}
+
+func dialEcho(t *testing.T, l *lab.Lab, network string) talk {
+	t.Helper()
+	c, err := l.Dial(context.Background(), lab.Client, network, net.JoinHostPort(lab.ServerIP4.String(), strconv.Itoa(lab.EchoPort)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { c.Close() })
+	return talk{c, t}
+}
+
+// says sends text and says whether it comes back within wait.
+func (c talk) says(text string, wait time.Duration) bool {
+	c.t.Helper()
+	if _, err := io.WriteString(c, text); err != nil {
+		c.t.Fatal(err)
+	}
+	_ = c.SetReadDeadline(time.Now().Add(wait))
+	b := make([]byte, len(text))
+	_, err := io.ReadFull(c, b)
+	return err == nil && string(b) == text
+}
+
+// What is known of a flow outlives a reload, though the new rules have other
+// bits at the same places.
+func TestReloadKeepsFlows(t *testing.T) {
+	l := newLab(t)
+	f := rulesFile(t, `alert tcp any any -> any 7 (msg:"login"; content:"login"; flowbits:set,in; noalert; sid:1;)
+drop tcp any any -> any 7 (msg:"old"; content:"evil"; flowbits:isset,in; sid:2;)
+`)
+	a := start(t, l, "--rules", f)
+	in, out := dialEcho(t, l, "tcp4"), dialEcho(t, l, "tcp4")
+	if !in.says("login", patience) || !out.says("hello", patience) {
+		t.Fatal("the harmless does not pass")
+	}
+	if err := os.WriteFile(f, []byte(`alert tcp any any -> any 7 (msg:"another bit"; content:"hello"; flowbits:set,aaa; noalert; sid:11;)
+alert tcp any any -> any 7 (msg:"login"; content:"login"; flowbits:set,in; noalert; sid:1;)
+drop tcp any any -> any 7 (msg:"other bit"; content:"worse"; flowbits:isset,aaa; sid:12;)
+drop tcp any any -> any 7 (msg:"new"; content:"bad"; flowbits:isset,in; sid:2;)
+`), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	a.signal(t, unix.SIGHUP)
+	until(t, "the new rules", func() bool { return strings.Contains(a.text(), "rules reloaded") })
+	if !in.says("evil", patience) {
+		t.Error("the old rule still holds")
+	}
+	if !in.says("worse", patience) {
+		t.Error("a bit of before is taken for another one")
+	}
+	if !out.says("bad", patience) {
+		t.Error("a flow without the bit is dropped")
+	}
+	if in.says("bad", 400*time.Millisecond) {
+		t.Error("the flow's bit was lost in the reload")
+	}
+	a.stop(t)
+}
+
+// A reload reads the policy again; a wrong one changes nothing.
+func TestReloadPolicy(t *testing.T) {
+	l := newLab(t)
+	rules := rulesFile(t, `alert udp any any -> any 7 (msg:"one"; content:"one"; sid:1;)
+#alert udp any any -> any 7 (msg:"two"; content:"two"; sid:2;)
+`)
+	policy := filepath.Join(t.TempDir(), "policy.conf")
+	say := func(text string) {
+		if err := os.WriteFile(policy, []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	say("drop msg one\n")
+	a := start(t, l, "--rules", rules, "--policy", policy)
+	dropped := func(text string) bool { return !dialEcho(t, l, "udp4").says(text, 400*time.Millisecond) }
+	if !dropped("one") || dropped("two") {
+		t.Error("the policy does not hold")
+	}
+	say("drop msg one\ndrop\nblock all\n")
+	a.signal(t, unix.SIGHUP)
+	until(t, "the complaint", func() bool { return strings.Contains(a.text(), "NOT reloaded") })
+	for _, want := range []string{"policy.conf:2:5: ", "policy.conf:3:1: "} {
+		if !strings.Contains(a.text(), want) {
+			t.Errorf("no %q in\n%s", want, a.text())
+		}
+	}
+	if !dropped("one") || dropped("two") {
+		t.Error("the old policy no longer holds")
+	}
+	say("on sid 2\ndrop sid 2\n")
+	a.signal(t, unix.SIGHUP)
+	until(t, "the new policy", func() bool { return strings.Contains(a.text(), "rules reloaded") })
+	if dropped("one") || !dropped("two") {
+		t.Error("the new policy does not hold")
+	}
+	a.stop(t)
+}
+
+// etOpen unpacks the rules of ET Open from the corpus.
+func etOpen(t *testing.T) string {
+	t.Helper()
+	dir := os.Getenv("GARITA_SHARED")
+	if dir == "" {
+		t.Skip("GARITA_SHARED does not name the folder with the corpus of rules")
+	}
+	f, err := os.Open(filepath.Join(dir, "corpus", "et-open.rules.tar.xz"))
+	if err != nil {
+		t.Skip(err)
+	}
+	defer f.Close()
+	x, err := xz.NewReader(f)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for r := tar.NewReader(x); ; {
+		h, err := r.Next()
+		if err != nil {
+			t.Fatalf("no rules in the archive: %v", err)
+		}
+		if !strings.HasSuffix(h.Name, ".rules") {
+			continue
+		}
+		out := filepath.Join(t.TempDir(), "et-open.rules")
+		w, err := os.Create(out)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := io.Copy(w, r); err != nil {
+			t.Fatal(err)
+		}
+		if err := w.Close(); err != nil {
+			t.Fatal(err)
+		}
+		return out
+	}
+}
+
+var tookTime = regexp.MustCompile(`rules reloaded".* rules=(\d+) .*took=(\S+)`)
+
+// All of ET Open is loaded anew while a download runs: nothing is lost, and the
+// longest that a packet waits is a small part of the time that takes.
+func TestReloadUnderLoad(t *testing.T) {
+	rules := etOpen(t)
+	l := newLab(t)
+	a := start(t, l, "--rules", rules)
+	var stop atomic.Bool
+	var bytes atomic.Int64
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		for !stop.Load() {
+			s, err := get(l, "/large", patience)
+			if err != nil {
+				t.Errorf("the download broke: %v", err)
+				return
+			}
+			bytes.Add(int64(len(s)))
+		}
+	})
+	// Pings, one at a time, until ended says so: how many, and the longest.
+	pings := func(ended func() bool) (n int, longest time.Duration) {
+		c := dialEcho(t, l, "udp4")
+		for ; !ended(); n++ {
+			began := time.Now()
+			if !c.says("ping "+strconv.Itoa(n), patience) {
+				t.Error("a ping was lost")
+				return
+			}
+			longest = max(longest, time.Since(began))
+			time.Sleep(time.Millisecond)
+		}
+		return n, longest
+	}
+	until(t, "the download to run", func() bool { return bytes.Load() > 0 })
+	began := time.Now()
+	n0, before := pings(func() bool { return time.Since(began) > 1500*time.Millisecond })
+	bytes.Store(0)
+	began = time.Now()
+	a.signal(t, unix.SIGHUP)
+	reloaded := func() bool { return strings.Contains(a.text(), "rules reloaded") || time.Since(began) > patience }
+	n, during := pings(reloaded)
+	stop.Store(true)
+	wg.Wait()
+	m := tookTime.FindStringSubmatch(a.text())
+	if m == nil {
+		t.Fatalf("not reloaded within %v\n%s", patience, a.text())
+	}
+	took, err := time.ParseDuration(m[2])
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Logf("%s rules reloaded in %v; %d pings of longest %v meanwhile, %d pings of longest %v before; %d MiB downloaded", m[1], took, n, during, n0, before, bytes.Load()>>20)
+	if during > took/2 && during > 4*before {
+		t.Errorf("a packet waited %v of the %v that the reload took", during, took)
+	}
+	a.stop(t)
+}
