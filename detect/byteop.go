@@ -216,7 +216,7 @@ func (m *matcher) byteJump(n *node) bool {
 	default:
 		to += int64(at)
 	}
-	if to < 0 || to >= int64(len(m.buf)) {
+	if to < 0 || to > int64(len(m.buf)) {
 		return false
 	}
 	m.pos = int(to)

@@ -201,7 +201,9 @@ func (m *matcher) content(c *chain, n *node, i int) bool {
 				if n.vWithin != 0 {
 					within = clampVar(m.vals[n.vWithin-1])
 				}
-				hi = min(hi, prev+within+dist)
+				if hi = min(hi, prev+within+dist); hi < 0 {
+					hi = size // a negative place is none, as in unsigned arithmetic
+				}
 				if m.start != 0 && prev == 0 {
 					switch {
 					case uint64(max(hi, 0)) <= m.start:
@@ -267,6 +269,12 @@ func (m *matcher) content(c *chain, n *node, i int) bool {
 		at := -1
 		switch {
 		case len(n.pattern) > len(area):
+		case n.flags&nEnds != 0 && negated:
+			// As Suricata 7 does it: only the first place counts, and the
+			// start of the area counts twice (docs/differences.md).
+			if i := find(area, n); i >= 0 && i+2*lo+len(n.pattern) == size {
+				at = i
+			}
 		case n.flags&nEnds != 0:
 			tail := len(area) - len(n.pattern)
 			if equalAt(area[tail:], n) {

@@ -294,8 +294,15 @@ func (b *builder) list() *list {
 // add puts a node on the active buffer.
 func (b *builder) add(n node) *list {
 	l := b.target()
-	if n.flags&(nRelative|nDistance|nWithin) != 0 {
+	switch {
+	case n.flags&(nRelative|nDistance|nWithin) == 0:
+	case n.op == opContent || n.op == opRegex:
 		markRelative(l.nodes)
+	case len(l.nodes) > 0:
+		// Others are tied only to what stands right before them.
+		if p := &l.nodes[len(l.nodes)-1]; p.op == opContent || p.op == opRegex {
+			p.flags |= nRelativeNext
+		}
 	}
 	l.nodes = append(l.nodes, n)
 	return l
@@ -317,7 +324,7 @@ func markRelative(ns []node) {
 		case opContent, opRegex:
 			ns[i].flags |= nRelativeNext
 			return
-		case opByteJump, opByteExtract, opByteMath:
+		case opByteJump:
 			return
 		}
 	}
@@ -453,9 +460,7 @@ func (b *builder) finish() ([]sig, error) {
 		d := l.def
 		if d.field != app.NoField {
 			hasTx = true
-			if d.field == app.KRB5CName || d.field == app.KRB5SName {
-				dirs &= app.DirTC // as Suricata: names of answers
-			}
+
 			dirs &= d.dirs
 			if err := b.restrict(d.protos); err != nil {
 				return nil, err
@@ -481,8 +486,16 @@ func (b *builder) finish() ([]sig, error) {
 	if hasTx {
 		s.flags |= sigTx
 	}
+	positive := false
 	for _, l := range b.lists {
 		foldCase(l)
+		l.propagate()
+		for i := range l.nodes {
+			positive = positive || l.nodes[i].op == opContent && l.nodes[i].flags&nNegated == 0
+		}
+	}
+	if !positive && len(s.conds) == 0 {
+		b.anyPlace()
 	}
 	if err := b.payloadKind(); err != nil {
 		return nil, err
@@ -524,6 +537,57 @@ func foldCase(l *list) {
 			n.pattern = bytes.ToLower(n.pattern)
 		}
 	}
+}
+
+// propagate hands places on along the chain as Suricata does: a content that
+// stands behind a bare one by a distance cannot begin before the length of
+// that one, also if that one is negated and so has no place at all.
+func (l *list) propagate() {
+	end := -1
+	for i := range l.nodes {
+		n := &l.nodes[i]
+		if n.op != opContent {
+			end = -1
+			continue
+		}
+		switch {
+		case n.flags&(nDepth|nOffset|nWithin|nDistance) == 0:
+			end = len(n.pattern)
+		case n.flags&nNegated != 0:
+			end = -1
+		case n.flags&nDistance != 0 && n.vDist == 0 && n.vWithin == 0 && end >= 0 && end+int(n.distance) >= 0:
+			n.offset = max(n.offset, int32(end)+n.distance)
+			end = int(n.offset) + len(n.pattern)
+		default:
+			end = -1
+		}
+	}
+}
+
+// anyPlace: if a rule has negated contents only, the strongest of them is what
+// the rule is found by, and then it may not occur anywhere.
+func (b *builder) anyPlace() {
+	var best *node
+	for _, l := range b.lists {
+		for i := range l.nodes {
+			n := &l.nodes[i]
+			if n.op == opContent && (best == nil || len(n.pattern) > len(best.pattern) || len(n.pattern) == len(best.pattern) && distinct(n.pattern) > distinct(best.pattern)) {
+				best = n
+			}
+		}
+	}
+	if best != nil && best.flags&(nWithin|nOffset|nDepth) == 0 {
+		best.flags &^= nEnds
+	}
+}
+
+func distinct(p []byte) (n int) {
+	for i, c := range p {
+		if bytes.IndexByte(p[:i], c) < 0 {
+			n++
+		}
+	}
+	return n
 }
 
 // payloadKind decides whether contents of the payload are matched on packets,

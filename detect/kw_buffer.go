@@ -185,8 +185,26 @@ func (b *builder) fieldNumber(k numberKeyword, v string) error {
 	return nil
 }
 
+// fieldInfo is where and when a field is looked at. The parsers say where it
+// occurs; Suricata's keywords look at some of them in one direction only.
+func fieldInfo(f app.Field) app.FieldInfo {
+	in := f.Info()
+	switch f {
+	case app.KRB5CName, app.KRB5SName:
+		in.Dirs = app.DirTC
+	case app.IKEInitSPI, app.IKEVendor:
+		in.Dirs = app.DirTS
+	case app.IKERespSPI, app.IKEChosenSAAttribute:
+		in.Dirs = app.DirTC
+	}
+	if in.Protos == app.ProtoSetOf(app.MQTT) {
+		in.Dirs, in.Stage = app.DirTS, app.StageComplete
+	}
+	return in
+}
+
 // fieldCond adds a condition on a field.
 func (b *builder) fieldCond(c txCond) {
-	in := c.field.Info()
+	in := fieldInfo(c.field)
 	b.appConds = append(b.appConds, condList{conds: []txCond{c}, stage: in.Stage, dirs: in.Dirs, protos: in.Protos})
 }

@@ -149,6 +149,7 @@ type compiler struct {
 	neg      []bool // address set was written with a negation
 	bufIDs   map[string]int32
 	names    map[string]uint32
+	taken    map[uint32]bool
 	strs     map[string]string
 	regexes  map[regexKey]*pcre.Regexp
 	sets     map[string]*dataset
@@ -180,7 +181,7 @@ func Compile(rules []rule.Rule, cfg Config) (*Ruleset, []*rule.Error) {
 	c := &compiler{
 		rs: rs, cfg: &rs.cfg, classes: cfg.Classes, refs: cfg.References, features: cfg.Features,
 		addrIDs: map[string]int32{}, portIDs: map[string]int32{}, termAddr: map[string]int32{}, termPort: map[string]int32{},
-		termErr: map[string]error{}, bufIDs: map[string]int32{}, names: map[string]uint32{}, strs: map[string]string{},
+		termErr: map[string]error{}, bufIDs: map[string]int32{}, names: map[string]uint32{}, taken: map[uint32]bool{}, strs: map[string]string{},
 		regexes: map[regexKey]*pcre.Regexp{}, keywords: keywordTable(), sets: map[string]*dataset{},
 	}
 	if cfg.Vars != nil {
@@ -290,12 +291,20 @@ func (c *compiler) str(s string) string {
 	return s
 }
 
-// name numbers a name of flow bits, variables and the like.
+// name numbers a name of flow bits, variables and the like. The number comes
+// from the name, so that flows keep their bits when rules are loaded anew.
 func (c *compiler) name(s string) uint32 {
 	if id, ok := c.names[s]; ok {
 		return id
 	}
-	id := uint32(len(c.names))
+	id := uint32(2166136261) // FNV-1a
+	for i := range len(s) {
+		id = (id ^ uint32(s[i])) * 16777619
+	}
+	for c.taken[id] {
+		id++
+	}
+	c.taken[id] = true
 	c.names[s] = id
 	return id
 }
@@ -308,7 +317,7 @@ func (c *compiler) buffer(b *buffer) (*bufDef, int32) {
 	}
 	d := bufDef{name: b.name, field: b.field, special: b.special, transforms: b.transforms}
 	if b.field != app.NoField {
-		in := b.field.Info()
+		in := fieldInfo(b.field)
 		d.protos, d.dirs, d.stage, d.kind, d.multi = in.Protos, in.Dirs, in.Stage, in.Kind, in.Multi
 	}
 	id := int32(len(c.rs.buffers))

@@ -260,7 +260,7 @@ func kwDetectionFilter(b *builder, v string) error {
 
 // thKey names one counter.
 type thKey struct {
-	num  int32 // of the rule, or of the entry of threshold.config
+	rule uint64 // gid and sid
 	kind uint8
 	a, b netip.Addr
 	flow uint64
@@ -276,8 +276,8 @@ type thState struct {
 // maxCounters bounds the counters of a worker; the oldest windows go first.
 const maxCounters = 1 << 17
 
-func (w *Worker) thKey(t *threshold, num int32, in *Input) (thKey, bool) {
-	k := thKey{num: num, kind: uint8(t.kind)}
+func (w *Worker) thKey(t *threshold, id uint64, in *Input) (thKey, bool) {
+	k := thKey{rule: id, kind: uint8(t.kind)}
 	p := in.Packet
 	switch t.track {
 	case bySrc:
@@ -300,7 +300,7 @@ func (w *Worker) thKey(t *threshold, num int32, in *Input) (thKey, bool) {
 
 // rated says what a threshold makes of one more match: whether it alerts,
 // whether its action takes place, and by which action it is replaced.
-func (w *Worker) rated(t *threshold, num int32, in *Input) (alert, act bool, instead rule.Action) {
+func (w *Worker) rated(t *threshold, id uint64, in *Input) (alert, act bool, instead rule.Action) {
 	if t.kind == suppress {
 		p := in.Packet
 		hit := t.nets == nil
@@ -316,7 +316,7 @@ func (w *Worker) rated(t *threshold, num int32, in *Input) (alert, act bool, ins
 		}
 		return !hit, true, rule.NoAction
 	}
-	k, ok := w.thKey(t, num, in)
+	k, ok := w.thKey(t, id, in)
 	if !ok {
 		return true, true, rule.NoAction
 	}
