@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"io"
 	"math/rand/v2"
 	"net/netip"
 	"strings"
@@ -42,6 +43,16 @@ func offline(t testing.TB, f Family, valid uint32) *Table {
 	return &Table{fd: -1, name: "test", content: c, in: in, blob: blob}
 }
 
+// anyExt picks an extension of the table.
+func anyExt(rnd *rand.Rand, f Family, target bool) *ext {
+	for {
+		group := exts[rnd.IntN(len(exts))]
+		if x := &group[rnd.IntN(len(group))]; x.target == target && x.fam&(1<<f) != 0 {
+			return x
+		}
+	}
+}
+
 func randomRule(rnd *rand.Rand, f Family, chains []string) *Rule {
 	h := Header{Proto: uint8(rnd.IntN(3) * 6), Inv: uint8(rnd.IntN(128))}
 	if rnd.IntN(2) == 0 {
@@ -51,6 +62,14 @@ func randomRule(rnd *rand.Rand, f Family, chains []string) *Rule {
 		h.In = []string{"eth0", "e+", "+", "averylongname+", "fifteenletters0"}[rnd.IntN(5)]
 	}
 	var matches []Extension
+	for range rnd.IntN(3) { // known ones with any bytes in them: printing must not trust them
+		x := anyExt(rnd, f, false)
+		data := make([]byte, x.padded())
+		for i := range data {
+			data[i] = byte(rnd.Uint32())
+		}
+		matches = append(matches, Extension{Name: x.name, Revision: x.rev, Data: data})
+	}
 	for range rnd.IntN(3) {
 		data := make([]byte, rnd.IntN(70))
 		for i := range data {
@@ -68,6 +87,10 @@ func randomRule(rnd *rand.Rand, f Family, chains []string) *Rule {
 		}
 	case Module:
 		target.Module = Extension{Name: "UNKNOWN", Revision: 7, Data: []byte("some bytes")}
+		if rnd.IntN(2) == 0 {
+			x := anyExt(rnd, f, true)
+			target.Module = Extension{Name: x.name, Revision: x.rev, Data: bytes.Repeat([]byte{byte(rnd.Uint32())}, x.padded())}
+		}
 	}
 	r, err := NewRule(f, h, matches, target)
 	if err != nil {
@@ -186,6 +209,9 @@ func checkHostile(t testing.TB, f Family, in info, blob []byte) {
 				t.Fatal("a rule is not the same as itself")
 			}
 		}
+	}
+	if _, err := (&Table{fd: -1, name: "test", content: c, in: in}).Save(io.Discard, SaveOptions{Counters: true}); err != nil {
+		t.Fatal(err)
 	}
 }
 

@@ -7,7 +7,11 @@
 // lock, with counters kept. A table that somebody else changed meanwhile is read
 // again and the same edits are applied to it; nobody's rules are overwritten.
 // Matches and targets that this package does not know are carried through byte
-// for byte.
+// for byte. [Table.Save] prints as iptables-legacy-save does, [Restore] applies
+// what it printed, and [ParseSpec] and [Table.Command] take what one types behind
+// "iptables". Each extension is one entry of one table (the files ext_*.go) with
+// its layout and how it is printed and parsed; what is printed of an unknown one
+// ("-m NAME --hex REVISION:BYTES") is read again too.
 //
 // Everything needs CAP_NET_ADMIN in the user namespace that owns the network
 // namespace, and a 64-bit kernel and process. The layouts are those of
@@ -47,7 +51,7 @@
 //	iptc_get_references              Table.References
 //	iptc_get_raw_socket              Table.RawSocket
 //	iptc_strerror                    Error.Strerror
-//	dump_entries                     Rule.Bytes
+//	dump_entries                     Table.Save, Rule.Spec, Rule.Bytes
 //	iptc_check_packet                none: the kernel never had it (ENOSYS)
 //	struct ipt_entry                 NewRule, Rule.Header, Rule.Matches, Rule.Target
 //	xtables_compatible_revision      Revision

@@ -152,7 +152,8 @@ func (t *Table) Check(chain string, rule *Rule) error {
 func (t *Table) Flush(chain string) error { return t.do(op{op: OpFlush, chain: chain}) }
 
 // Zero sets the counters of all rules and of the policy of a chain to zero, less
-// what they have counted since the table was read.
+// what they have counted since the table was read. As with libiptc, counters that
+// were given in this same snapshot (with an inserted rule, or set) stay.
 func (t *Table) Zero(chain string) error { return t.do(op{op: OpZero, chain: chain}) }
 
 // ZeroCounter is Zero for rule num, counted from 0.
@@ -290,14 +291,13 @@ func (r *Rule) set(c Counters) *Rule {
 	return &n
 }
 
+// zeroed returns the rule with its counter to be taken back.
 func (r *Rule) zeroed() *Rule {
-	n := *r
-	n.counters = Counters{}
-	if n.mapping == mapNormal || n.mapping == mapZeroed {
-		n.mapping = mapZeroed
-	} else {
-		n.mapping = mapNone
+	if r.mapping != mapNormal {
+		return r
 	}
+	n := *r
+	n.counters, n.mapping = Counters{}, mapZeroed
 	return &n
 }
 
