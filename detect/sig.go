@@ -97,6 +97,7 @@ type engine struct {
 	stage  uint8
 	multi  bool
 	fast   bool
+	grows  bool // a body: looked at as it grows, final at its stage
 	file   bool // conditions on one file
 	absent absence
 	buf    int32  // of engineBuffer: index of a bufDef

@@ -115,8 +115,8 @@ func (w *Worker) inspectTx(in *Input, tx app.Tx) {
 	groups := rs.tx[b.Proto][d]
 	for i := range groups {
 		g := &groups[i]
-		if g.stage > progress && !in.EndOfFlow {
-			break
+		if g.stage > progress && g.kind != app.KindBody && !in.EndOfFlow {
+			continue
 		}
 		if sd.ran[i>>6&1]>>(i&63)&1 != 0 {
 			continue
@@ -214,7 +214,7 @@ func (w *Worker) inspectRule(in *Input, tx app.Tx, b *app.TxBase, sd *txDir, id 
 			continue
 		}
 		e := &engines[i]
-		if e.stage > progress && !through {
+		if e.stage > progress && !e.grows && !through {
 			all = false
 			break
 		}
@@ -262,7 +262,7 @@ func (w *Worker) engine(e *engine, s *sig, in *Input, tx app.Tx, progress uint8,
 	def := &w.rs.buffers[e.buf]
 	d := in.Dir
 	if def.kind == app.KindBody {
-		final := through || progress > e.stage
+		final := through || progress >= e.stage
 		any := false
 		for i := 0; ; i++ {
 			body := tx.Body(def.field, d, i)

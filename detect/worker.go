@@ -573,14 +573,13 @@ func (w *Worker) effect(h *hit, in *Input, out *Outcome) bool {
 	if out.Action == rule.NoAction && (action == rule.Pass || action.Drops()) {
 		out.Action, out.By, out.WholeFlow = action, s.info, whole
 		if in.Flow != nil && whole {
-			in.Flow.by = s.info
-			in.Flow.action = rule.Pass
-			if action.Drops() {
-				in.Flow.action = rule.Drop
-			}
+			in.Flow.decide(action, s.info)
 		}
-		if action.Drops() && !whole {
-			out.WholeFlow = false
+	} else if whole && !out.WholeFlow && out.Action.Drops() && action.Drops() {
+		// A drop of the packet, and now one of the flow.
+		out.WholeFlow = true
+		if in.Flow != nil {
+			in.Flow.decide(action, s.info)
 		}
 	}
 	if action == rule.Pass {
@@ -613,6 +612,14 @@ func instead(a, was rule.Action) rule.Action {
 		return rule.NoAction
 	}
 	return a
+}
+
+// decide settles the rest of the flow.
+func (f *Flow) decide(a rule.Action, by *Info) {
+	f.by, f.action = by, rule.Pass
+	if a.Drops() {
+		f.action = rule.Drop
+	}
 }
 
 // configured applies what threshold.config says about a rule.
