@@ -65,6 +65,11 @@ func TestKernelTables(t *testing.T) {
 			}
 		}
 		names, err := Names(f)
+		if errors.Is(err, os.ErrPermission) {
+			// the file belongs to who made the namespace, before it had user ids
+			t.Log(err)
+			continue
+		}
 		must(t, err)
 		if len(names) != seen {
 			t.Errorf("%s: %d tables opened, the kernel lists %v", f, seen, names)

@@ -71,8 +71,8 @@ network:
 	root.SetOut(out)
 	root.SetErr(errw)
 	root.CompletionOptions.HiddenDefaultCmd = true
-	root.AddCommand(labCommand(), runCommand(), replayCommand(), checkCommand(), doctorCommand(),
-		statusCommand(), cleanCommand(), versionCommand())
+	root.AddCommand(labCommand(), runCommand(), watchCommand(), replayCommand(), checkCommand(), doctorCommand(),
+		statusCommand(), cleanCommand(), tablesCommand(), versionCommand())
 	err := root.Execute()
 	if err == nil {
 		return 0
