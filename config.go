@@ -165,6 +165,8 @@ func (r *reader) eve() {
 	} else {
 		r.bad("outputs.eve-log.community-id-seed", err)
 	}
+	e.XFF = o.Bool("xff.enabled", false)
+	e.JA3 = r.n.Bool("app-layer.protocols.tls.ja3-fingerprints", false)
 	types := o.Get("types")
 	if types == nil {
 		return
@@ -191,6 +193,23 @@ func (r *reader) eve() {
 			e.Packet = sub.Bool("packet", false)
 			e.NoMetadata = !sub.Bool("metadata", true)
 			e.Verdict = sub.Bool("verdict", false)
+		case t == eve.Anomaly:
+			for _, a := range [...]struct {
+				name string
+				t    eve.AnomalyTypes
+				on   bool
+			}{{"decode", eve.AnomalyDecode, false}, {"stream", eve.AnomalyStream, false}, {"applayer", eve.AnomalyAppLayer, true}} {
+				if sub.Bool("types."+a.name, a.on) {
+					e.Anomalies |= a.t
+				}
+			}
+		case t == eve.TLS:
+			e.NoTLSResumption = !sub.Bool("session-resumption", true)
+			e.JA4 = e.JA4 || sub.Bool("ja4", false)
+		case t == eve.QUIC:
+			e.JA4 = e.JA4 || sub.Bool("ja4", false)
+		case t == eve.DHCP:
+			e.DHCPExtended = sub.Bool("extended", false)
 		case t == eve.Drop:
 			e.AllDrops = sub.String("flows", "start") == "all"
 			e.Verdict = e.Verdict || sub.Bool("verdict", false)

@@ -252,6 +252,9 @@ func (w *worker) inspect(p *packet.Packet) {
 	if !tracked(p.Proto()) || !w.key.SetPacket(p, zone(p)) {
 		w.det.Inspect(in, &w.out)
 		w.apply(p, nil, app.ToServer)
+		if w.log.WantsPacketAnomalies() && len(p.Events()) > 0 {
+			w.log.Anomalies(p, nil, nil)
+		}
 		return
 	}
 	f, dir := w.track(p)
@@ -282,6 +285,9 @@ func (w *worker) inspect(p *packet.Packet) {
 	if added {
 		w.settle(p, f, dir)
 	}
+	if w.log.WantsPacketAnomalies() && len(p.Events())+len(in.StreamEvents) > 0 {
+		w.log.Anomalies(p, w.flowInfo(f), in.StreamEvents)
+	}
 	w.retire(p, f, false)
 }
 
@@ -298,7 +304,7 @@ func tracked(proto uint8) bool {
 // checksumOK says whether a receiver would take p. On a live queue that is the
 // kernel's business.
 func (w *worker) checksumOK(p *packet.Packet) bool {
-	return p.Number == 0 || w.e.cfg.IgnoreChecksums || p.ChecksumOK()
+	return w.live || w.e.cfg.IgnoreChecksums || p.ChecksumOK()
 }
 
 // zone keeps flows apart that share addresses and ports: those of different

@@ -101,6 +101,10 @@ func (l *Logger) txRecord(p *packet.Packet, f *FlowInfo, tx app.Tx) {
 		l.plainRecord(TFTP, "tftp", p, f, tx, ofPacket, false)
 	case *app.KRB5Tx:
 		l.plainRecord(KRB5, "krb5", p, f, tx, ofPacket, false)
+	case *app.SMBTx:
+		l.plainRecord(SMB, "smb", p, f, tx, ofFlow, false)
+	case *app.NFSTx:
+		l.plainRecord(NFS, "nfs", p, f, tx, ofFlow, false)
 	case *app.MQTTTx:
 		l.plainRecord(MQTT, "mqtt", p, f, tx, ofPacket, false)
 	case *app.SIPTx:
@@ -158,6 +162,10 @@ func (l *Logger) txObject(o *object, tx app.Tx, alert bool) {
 		tftpObject(o, t)
 	case *app.KRB5Tx:
 		krb5Object(o, t)
+	case *app.SMBTx:
+		smbObject(o, t)
+	case *app.NFSTx:
+		nfsObject(o, t)
 	case *app.MQTTTx:
 		mqttObject(o, t)
 	case *app.SIPTx:
