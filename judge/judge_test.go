@@ -198,7 +198,8 @@ func TestLoading(t *testing.T) {
 	file, bin := rules(t), garita(t)
 	best, most := time.Duration(0), int64(0)
 	var out []byte
-	// The fastest of some: other work on the machine is not what is measured.
+	// The fastest of some, and not more than the processor time it took: other
+	// work on the machine is not what is measured.
 	for i := range 3 {
 		c := exec.Command(bin, "check", "--summary", file)
 		began := time.Now()
@@ -206,7 +207,8 @@ func TestLoading(t *testing.T) {
 		if out, err = c.Output(); err != nil && c.ProcessState == nil {
 			t.Fatal(err)
 		}
-		if took := time.Since(began); i == 0 || took < best {
+		took := min(time.Since(began), c.ProcessState.UserTime()+c.ProcessState.SystemTime())
+		if i == 0 || took < best {
 			best = took
 		}
 		most = max(most, c.ProcessState.SysUsage().(*syscall.Rusage).Maxrss)

@@ -205,13 +205,14 @@ func (p *Policy) index(i int32) {
 func (p *Policy) Empty() bool { return p == nil || len(p.entries) == 0 }
 
 // WantsDisabled says whether rules that are commented out must be parsed too
-// (rule.Options.Disabled), because a line may switch them on.
+// (rule.Options.Disabled): a line switches rules on or off, and those that are
+// then in force may need the flowbits of others.
 func (p *Policy) WantsDisabled() bool {
 	if p == nil {
 		return false
 	}
 	for i := range p.entries {
-		if p.entries[i].effect == turnOn {
+		if e := p.entries[i].effect; e == turnOn || e == turnOff {
 			return true
 		}
 	}
@@ -225,8 +226,9 @@ type Report struct {
 	// TurnedOff and TurnedOn count rules, Changed those with another action,
 	// Modified those with another text.
 	TurnedOff, TurnedOn, Changed, Modified int
-	// ForFlowbits are rules that were switched off and stay, without alert,
-	// because others that are in force test the bits they set.
+	// ForFlowbits are rules that are switched off, by a line or in their file,
+	// and are in force without alert all the same, because others test the
+	// bits they set. So does suricata-update.
 	ForFlowbits []uint32
 	// Problems are warnings: lines that match no rule, modifications that
 	// would leave no rule. The latter are not made.
@@ -262,7 +264,7 @@ func (p *Policy) Apply(rules []rule.Rule) ([]rule.Rule, Report) {
 		return out, rep
 	}
 	hits := make([]bool, len(p.entries))
-	var off []rule.Rule // switched off by a line
+	var off []rule.Rule // not in force
 	var todo []int32
 	for i := range rules {
 		r := rules[i]
@@ -295,15 +297,15 @@ func (p *Policy) Apply(rules []rule.Rule) ([]rule.Rule, Report) {
 				}
 			}
 		}
-		r.Disabled = false
-		switch {
-		case !on && !rules[i].Disabled:
-			rep.TurnedOff++
+		if !on {
 			off = append(off, r)
+			if !rules[i].Disabled {
+				rep.TurnedOff++
+			}
 			continue
-		case !on:
-			continue
-		case rules[i].Disabled:
+		}
+		if r.Disabled {
+			r.Disabled = false
 			rep.TurnedOn++
 		}
 		if r.Action != was {
@@ -319,8 +321,11 @@ func (p *Policy) Apply(rules []rule.Rule) ([]rule.Rule, Report) {
 		for i := range kept {
 			f := factsOf(&kept[i])
 			rep.ForFlowbits = append(rep.ForFlowbits, f.sid)
+			if !kept[i].Disabled {
+				rep.TurnedOff--
+			}
+			kept[i].Disabled = false
 		}
-		rep.TurnedOff -= len(kept)
 		out = append(out, kept...)
 	}
 	for i := range out {
@@ -362,9 +367,10 @@ func (e *entry) warn(what, mend string) *rule.Error {
 	return &rule.Error{Pos: rule.Pos{File: e.file, Line: e.line, Col: e.col}, What: what + ": " + strconv.Quote(e.describe), Mend: mend, Warning: true}
 }
 
-// neededBits returns those of off that set flowbits which rules in force test,
+// neededBits returns those of off that change flowbits which rules in force test,
 // and which then are in force themselves, so that the bits they test are
-// needed too. They alert no longer, whatever they did.
+// needed too. They alert and drop no longer, whatever they did. Who unsets a bit
+// counts as well: without it, more would alert than before.
 func neededBits(on, off []rule.Rule) []rule.Rule {
 	tested := map[string]bool{}
 	note := func(rs []rule.Rule) {
@@ -383,7 +389,7 @@ func neededBits(on, off []rule.Rule) []rule.Rule {
 		for i := range off {
 			needed := false
 			flowbits(&off[i], func(verb, bit string) {
-				if (verb == "set" || verb == "toggle") && tested[bit] {
+				if (verb == "set" || verb == "unset" || verb == "toggle") && tested[bit] {
 					needed = true
 				}
 			})

@@ -13,7 +13,7 @@ const someRules = `alert http any any -> any any (msg:"ET MALWARE Beacon, loud";
 alert dns any any -> any any (msg:"ET DNS Query"; content:"b"; classtype:bad-unknown; sid:2; metadata:signature_severity Informational;)
 alert tcp any any -> any any (msg:"sets a bit"; content:"c"; flowbits:set,x; flowbits:noalert; classtype:trojan-activity; sid:3;)
 pass tcp any any -> any any (msg:"an exception"; content:"d"; classtype:trojan-activity; sid:4;)
-#alert tcp any any -> any any (msg:"sleeps"; content:"e"; classtype:trojan-activity; sid:5;)
+#alert tcp any any -> any any (msg:"sleeps"; content:"e"; flowbits:set,y; classtype:trojan-activity; sid:5;)
 alert tcp any any -> any any (msg:"tests a bit"; content:"f"; flowbits:isset,x; sid:6; gid:3;)
 drop tcp any any -> any any (msg:"drops already"; content:"g"; sid:7;)
 `
@@ -112,6 +112,30 @@ func TestOwn(t *testing.T) {
 		}
 		if n != len(got) {
 			t.Errorf("%q: %d counted, %d in force", c.policy, n, len(got))
+		}
+	}
+}
+
+// A rule that sleeps in its file wakes for those that test its bits.
+func TestSleeperForFlowbits(t *testing.T) {
+	text := someRules + `alert tcp any any -> any any (msg:"tests y"; content:"h"; flowbits:isset,y; flowbits:set,z; sid:8;)
+`
+	for _, c := range []struct{ policy, want string }{
+		{"drop sid 1", "1 drop, 2 alert, 3 alert, 4 pass, 6 alert, 7 drop, 8 alert"}, // nothing is switched
+		{"off sid 1", "2 alert, 3 alert, 4 pass, 5 alert noalert, 6 alert, 7 drop, 8 alert"},
+		{"off sid 1\noff sid 8\noff 3:6", "2 alert, 3 alert, 4 pass, 7 drop"},
+	} {
+		p, errs := Load([]File{{Own, "p", c.policy}})
+		if errs != nil {
+			t.Fatal(errs)
+		}
+		rules, _ := rule.Parse("f", text, rule.Options{Disabled: p.WantsDisabled()})
+		got, rep := p.Apply(rules)
+		if s := state(got); s != c.want {
+			t.Errorf("%q: %s, want %s", c.policy, s, c.want)
+		}
+		if n := strings.Count(c.policy, "off"); rep.TurnedOff != n || rep.TurnedOn != 0 {
+			t.Errorf("%q: %d switched off, %d on", c.policy, rep.TurnedOff, rep.TurnedOn)
 		}
 	}
 }

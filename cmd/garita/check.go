@@ -162,7 +162,7 @@ func (o *checkOptions) count(w io.Writer, l *garita.Loaded, policy bool) error {
 		fmt.Fprintf(w, "before the policy: %s\nafter it:          %s\n", actions(r.Before), actions(r.After))
 		fmt.Fprintf(w, "switched off %d, on %d; another action %d; edited %d\n", r.TurnedOff, r.TurnedOn, r.Changed, r.Modified)
 		if n := len(r.ForFlowbits); n > 0 {
-			fmt.Fprintf(w, "%d switched-off rules stay without alert, because others test the bits they set: %s\n", n, someSids(r.ForFlowbits))
+			fmt.Fprintf(w, "%d rules that are off are in force without alert, because others test the bits they set: %s\n", n, someSids(r.ForFlowbits))
 		}
 	}
 	if !o.summary {
