@@ -121,7 +121,9 @@ func (w *Worker) Inspect(in *Input, out *Outcome) {
 	}
 	w.finish(in, out)
 	if f := in.Flow; f != nil && f.Conn != nil {
-		f.cipher = f.cipher || f.Conn.Encrypted()
+		if !f.cipher && f.Conn.Encrypted() {
+			f.cipher, f.cipherAt = true, f.StreamBytes
+		}
 		f.protoAt[in.Dir] = f.Conn.ProtoOf(in.Dir)
 	}
 }
@@ -293,7 +295,10 @@ func (w *Worker) packetRules(in *Input) {
 	}
 	raw := in.Raw
 	if in.NoPayload() {
-		payload, raw = nil, nil
+		payload = nil
+		if !w.rawReadable(in) {
+			raw = nil
+		}
 	}
 	if len(payload) > 0 {
 		w.scanPayload(g, p.Proto(), payload, in)
@@ -388,6 +393,12 @@ func (in *Input) recognised() bool {
 // is cipher text.
 func (in *Input) NoPayload() bool { return in.Flow != nil && in.Flow.cipher && !in.EndOfFlow }
 
+// rawReadable says whether the stream's piece is still to be looked at: that
+// which came before the cipher text is, unless windows slide over it again.
+func (w *Worker) rawReadable(in *Input) bool {
+	return !in.NoPayload() || !w.rs.cfg.Inline && in.RawOffset < uint64(in.Flow.cipherAt[in.Dir])
+}
+
 func (w *Worker) scanPayload(g *[nPayload]group, proto uint8, payload []byte, in *Input) {
 	switch proto {
 	case packet.ProtoTCP:
@@ -416,7 +427,7 @@ func (w *Worker) pktBuffers(s *sig, p *packet.Packet) bool {
 // payload matches contents of the payload on the stream, the packet or both,
 // as the rule wants it.
 func (w *Worker) payload(s *sig, c *chain, in *Input, payload []byte) (ok, stream bool) {
-	if s.flags&sigNeedStream != 0 && len(in.Raw) > 0 && !in.NoPayload() {
+	if s.flags&sigNeedStream != 0 && len(in.Raw) > 0 && w.rawReadable(in) {
 		if w.m.match(c, in.Raw, in.RawOffset) {
 			return true, true
 		}
@@ -444,6 +455,10 @@ func headerBytes(sp special, p *packet.Packet) ([]byte, bool) {
 		h, ok := p.IP()
 		if !ok || p.IPVersion() != v {
 			return nil, false
+		}
+		// Of IPv6 with its extension headers.
+		if n := len(h.Bytes()) + len(h.Options()); v == 6 && n <= len(p.Data) {
+			return p.Data[:n], true
 		}
 		return h.Bytes(), true
 	case bufTCPHeader:
