@@ -514,7 +514,7 @@ func (l *Logger) payload(o *object, p *packet.Packet, stream bool) {
 // packet adds the whole packet, with its link layer if it came with one.
 func (l *Logger) packet(o *object, p *packet.Packet) {
 	link := packet.LinkRaw
-	if len(p.L2) > 0 {
+	if len(p.L2) > 0 || p.Link != packet.LinkNull {
 		link = p.Link
 	}
 	l.raw = append(append(l.raw[:0], p.L2...), p.Data...)

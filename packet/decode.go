@@ -253,6 +253,12 @@ func (p *Packet) ipv6Headers(next byte, b []byte) {
 			return
 		default:
 			p.l4, p.payload = off, off
+			if i > 0 && end-off < 2 {
+				// Nothing is left for what the last extension header announced.
+				p.proto = next
+				p.AddEvent(EventIPv6TruncatedExtHeader)
+				return
+			}
 			if next == ProtoICMP {
 				p.AddEvent(EventIPv6ICMPv4)
 			}
