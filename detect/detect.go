@@ -144,16 +144,17 @@ type Flow struct {
 	// Start is the time of the first packet in nanoseconds.
 	Start int64
 
-	bits    []uint32 // ids of flowbits that are set
-	ints    []flowInt
-	fvars   []flowVar
-	action  rule.Action // of the whole flow
-	by      *Info
-	ipOnly  [2]bool
-	cipher  bool     // payload is no longer looked at
-	aEvents [2]uint8 // how many of Conn.Events were judged
-	protoAt [2]app.Proto
-	tags    []tagState
+	bits     []uint32 // ids of flowbits that are set
+	ints     []flowInt
+	fvars    []flowVar
+	action   rule.Action // of the whole flow
+	by       *Info
+	ipOnly   [2]bool
+	cipher   bool      // payload is no longer looked at
+	cipherAt [2]uint32 // StreamBytes when that began
+	aEvents  [2]uint8  // how many of Conn.Events were judged
+	protoAt  [2]app.Proto
+	tags     []tagState
 }
 
 type flowInt struct {
