@@ -299,6 +299,7 @@ type HTTPTx struct {
 	status            int // -1 unknown or invalid
 	interim           int // 100 Continue responses seen
 	reps              [2]int
+	wire              [2]uint64 // bytes of the bodies as sent
 
 	body     [2]File // request and response body; also in Files if it is a file
 	bodyKind bodyKind
@@ -342,6 +343,10 @@ func (t *HTTPTx) Status() int { return t.status }
 
 // Port is the port that the URI or the Host header names; -1 if none.
 func (t *HTTPTx) Port() int { return t.port }
+
+// BodyLength is how many bytes the body of direction d took as sent: before
+// decompression, with the lengths of its chunks.
+func (t *HTTPTx) BodyLength(d Dir) uint64 { return t.wire[d] }
 
 // Headers calls for the i-th header of direction d, joined if its name came
 // more than once; ok is false behind the last.

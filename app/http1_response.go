@@ -32,11 +32,13 @@ func (p *http1) response(c *Conn, s *httpSide, data []byte) (n int, ok bool) {
 		}
 		return n, true
 	case hsChunkEnd:
+		n = len(data)
 		if i := bytes.IndexByte(data, '\n'); i >= 0 {
 			s.state = hsChunkLength
-			return i + 1, true
+			n = i + 1
 		}
-		return len(data), true
+		s.tx.wire[ToClient] += uint64(n)
+		return n, true
 	case hsExtra:
 		return p.extra(c, ToClient, s, data)
 	case hsResync:
@@ -464,6 +466,7 @@ func (p *http1) responseChunk(c *Conn, s *httpSide, data []byte) (int, bool) {
 		p.notChunked(s)
 		return 0, true
 	}
+	s.tx.wire[ToClient] += uint64(n)
 	return n, true
 }
 

@@ -29,6 +29,7 @@ func (p *http1) bodyData(c *Conn, d Dir, t *HTTPTx, data []byte) {
 	if len(data) == 0 || t == nil {
 		return
 	}
+	t.wire[d] += uint64(len(data))
 	if p.dec[d] != nil && p.dec[d].tx == t {
 		p.dec[d].push(c.env, data)
 		return

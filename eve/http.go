@@ -67,11 +67,7 @@ func (l *Logger) httpObject(o *object, t *app.HTTPTx) {
 	if v, ok := t.HeaderByName(app.ToClient, "location"); ok {
 		o.bytes("redirect", v)
 	}
-	n := uint64(0)
-	if b := t.Body(app.HTTPResponseBody, app.ToClient, 0); b != nil {
-		n = b.Total
-	}
-	o.uint("length", n)
+	o.uint("length", t.BodyLength(app.ToClient))
 	o.close()
 }
 
