@@ -1,7 +1,6 @@
 package garita
 
 import (
-	"errors"
 	"fmt"
 	"net/netip"
 	"os"
@@ -9,7 +8,6 @@ import (
 	"strings"
 
 	"github.com/garita/garita/app"
-	"github.com/garita/garita/detect"
 	"github.com/garita/garita/flow"
 	"github.com/garita/garita/internal/conf"
 	"github.com/garita/garita/rule"
@@ -234,15 +232,10 @@ func (r *reader) detect() {
 	r.c.IPIP = r.n.Bool("decoder.ipip.enabled", false)
 	c.ReadFile = os.ReadFile
 	if f := r.n.String("threshold-file", ""); f != "" {
-		b, err := os.ReadFile(f)
-		if err != nil {
+		if _, err := os.Stat(f); err != nil {
 			r.c.Warnings = append(r.c.Warnings, fmt.Sprintf("threshold-file: %v", err))
 			return
 		}
-		entries, errs := detect.ParseThresholds(f, string(b), c.Vars)
-		for _, e := range errs {
-			r.errs = append(r.errs, errors.New(e.Error()))
-		}
-		c.Thresholds = entries
+		r.c.Rules.Thresholds = f
 	}
 }

@@ -24,8 +24,11 @@ type Rules struct {
 	// Policy are the files that say what is done with which rules, see
 	// package policy. A file without Text is read by its name.
 	Policy []policy.File
-	// Read reads a file; nil means os.ReadFile. A reload reads again, policy
-	// files too.
+	// Thresholds is the name of a threshold.config, "" for none. What it says
+	// replaces the Thresholds of detect.Config.
+	Thresholds string
+	// Read reads a file; nil means os.ReadFile. A reload reads all of them
+	// again.
 	Read func(name string) ([]byte, error)
 }
 
@@ -80,14 +83,32 @@ func (l *Loaded) Malformed() bool {
 
 // LoadRules reads and compiles rules. Every problem of every rule is reported
 // in the result; the rules without one are in the set. The error is about
-// files that cannot be read; it is a *RuleError if policy files are wrong:
-// nobody wants rules to be judged by half a policy.
+// files that cannot be read; it is a *RuleError if policy files or the
+// threshold file are wrong: nobody wants rules to be judged by half a policy.
 func LoadRules(src Rules, cfg detect.Config) (*Loaded, error) {
 	l, err := ReadRules(src)
 	if err != nil {
 		return nil, err
 	}
+	if src.Thresholds != "" {
+		b, err := src.read(src.Thresholds)
+		if err != nil {
+			return nil, fmt.Errorf("reading the threshold file: %w", err)
+		}
+		entries, errs := detect.ParseThresholds(src.Thresholds, string(b), cfg.Vars)
+		if len(errs) > 0 {
+			return nil, &RuleError{Problems: errs}
+		}
+		cfg.Thresholds = entries
+	}
 	return l.Compile(cfg), nil
+}
+
+func (r *Rules) read(name string) ([]byte, error) {
+	if r.Read != nil {
+		return r.Read(name)
+	}
+	return os.ReadFile(name)
 }
 
 // RuleList is rules as they were read, with the policy applied.
@@ -102,10 +123,6 @@ type RuleList struct {
 
 // ReadRules is the first half of LoadRules: it reads and applies the policy.
 func ReadRules(src Rules) (*RuleList, error) {
-	read := src.Read
-	if read == nil {
-		read = os.ReadFile
-	}
 	files, err := expand(src.Files)
 	if err != nil {
 		return nil, err
@@ -114,7 +131,7 @@ func ReadRules(src Rules) (*RuleList, error) {
 	said := make([]policy.File, len(src.Policy))
 	for i, f := range src.Policy {
 		if f.Text == "" {
-			b, err := read(f.Name)
+			b, err := src.read(f.Name)
 			if err != nil {
 				errs = append(errs, fmt.Errorf("reading the policy: %w", err))
 				continue
@@ -139,7 +156,7 @@ func ReadRules(src Rules) (*RuleList, error) {
 		l.Problems = append(l.Problems, errs...)
 	}
 	for _, f := range files {
-		b, err := read(f)
+		b, err := src.read(f)
 		if err != nil {
 			errs = append(errs, fmt.Errorf("reading rules: %w", err))
 			continue

@@ -85,6 +85,63 @@ drop tcp any any -> any 7 (msg:"new"; content:"bad"; flowbits:isset,in; sid:2;)
 	a.stop(t)
 }
 
+// A reload reads threshold.config again, and a wrong one changes nothing.
+func TestReloadThresholds(t *testing.T) {
+	l := newLab(t)
+	dir := files(t, map[string]string{
+		"some.rules":       `drop udp any any -> any 7 (msg:"one"; content:"one"; sid:1;)` + "\n",
+		"threshold.config": "",
+	})
+	th := filepath.Join(dir, "threshold.config")
+	a := start(t, l, "--rules", filepath.Join(dir, "some.rules"), "--set", "threshold-file="+th)
+	say := func(text, want string) {
+		if err := os.WriteFile(th, []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		n := strings.Count(a.text(), want)
+		a.signal(t, unix.SIGHUP)
+		until(t, want, func() bool { return strings.Count(a.text(), want) > n })
+	}
+	dropped := func() bool { return !dialEcho(t, l, "udp4").says("one", 400*time.Millisecond) }
+	if !dropped() {
+		t.Error("the rule does not hold")
+	}
+	// A threshold that is reached only after 1000 packets neither alerts nor
+	// drops before.
+	say("threshold gen_id 1, sig_id 1, type threshold, track by_src, count 1000, seconds 60\n", "rules reloaded")
+	if dropped() {
+		t.Error("the threshold does not hold")
+	}
+	say("threshold gen_id 1, sig_id 1, type sometimes\n", "NOT reloaded")
+	if !strings.Contains(a.text(), "threshold.config:1:") {
+		t.Errorf("the complaint does not say where:\n%s", a.text())
+	}
+	if dropped() {
+		t.Error("the old threshold no longer holds")
+	}
+	a.stop(t)
+}
+
+// Who ends garita in the middle of a reload does not wait for it.
+func TestTerminateDuringReload(t *testing.T) {
+	rules := etOpen(t)
+	l := newLab(t)
+	a := start(t, l, "--rules", rules)
+	a.signal(t, unix.SIGHUP)
+	a.signal(t, unix.SIGTERM)
+	select {
+	case err := <-a.done:
+		if err != nil {
+			t.Errorf("garita ended with %v\n%s", err, a.text())
+		}
+	case <-time.After(patience):
+		t.Fatalf("garita does not end\n%s", a.text())
+	}
+	if f := tables(t, l); len(f) != 0 {
+		t.Errorf("left behind: %v", f)
+	}
+}
+
 // A reload reads the policy again; a wrong one changes nothing.
 func TestReloadPolicy(t *testing.T) {
 	l := newLab(t)
