@@ -312,16 +312,27 @@ func (w *Worker) packetRules(in *Input) {
 			w.scan(&h.group, w.transformedBuf(h.buf, 0, b))
 		}
 	}
-	for _, id := range rs.plain[in.Dir][classOf(p.Proto())] {
-		w.candidate(id)
-	}
+	plain := rs.plain[in.Dir][classOf(p.Proto())]
 	if in.Flow == nil {
 		for _, id := range rs.plain[1][classOf(p.Proto())] {
 			w.candidate(id)
 		}
 	}
 	slices.Sort(w.cand)
-	for _, id := range w.cand {
+	// The rules without a pattern are sorted already: go along both lists.
+	for i, j := 0, 0; i < len(w.cand) || j < len(plain); {
+		var id uint32
+		switch {
+		case j == len(plain) || i < len(w.cand) && w.cand[i] < plain[j]:
+			id = w.cand[i]
+			i++
+		case i < len(w.cand) && w.cand[i] == plain[j]:
+			i++
+			fallthrough
+		default:
+			id = plain[j]
+			j++
+		}
 		s := &rs.sigs[id]
 		if s.flags&sigTx != 0 {
 			w.txc = append(w.txc, id)
