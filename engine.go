@@ -13,6 +13,7 @@ import (
 
 	"github.com/garita/garita/detect"
 	"github.com/garita/garita/divert"
+	"github.com/garita/garita/internal/links"
 	"github.com/garita/garita/nfqueue"
 	"github.com/garita/garita/packet"
 )
@@ -30,7 +31,8 @@ type Engine struct {
 	wantStats atomic.Uint64
 	idSeed    uint64
 	onAlert   func(*packet.Packet, *detect.Alert)
-	ifnames   ifnames
+	links     *links.Cache
+	sources   []Source // of NewWatch
 	reloading sync.Mutex
 	began     time.Time
 }
@@ -53,6 +55,19 @@ func New(cfg Config) (*Engine, error) {
 	}
 	return e, nil
 }
+
+// follow has the engine know the interfaces of the calling thread's network
+// namespace by name: records carry names, packets carry numbers.
+func (e *Engine) follow() {
+	var err error
+	if e.links, err = links.Open(); err != nil {
+		e.notify(Notice{Severity: Warning, Text: "records will not name interfaces", Err: err})
+	}
+}
+
+// ifname is the name of an interface as of now, "" if it is not known. It may
+// be called from any goroutine and costs no system call.
+func (e *Engine) ifname(i uint32) string { return e.links.Name(i) }
 
 // newEngine is the part of New that touches no kernel.
 func newEngine(cfg Config, inline bool) (*Engine, error) {
@@ -85,6 +100,7 @@ func (e *Engine) open() error {
 	if err := spec.Validate(); err != nil && !e.cfg.NoDivert {
 		return err
 	}
+	e.follow()
 	for i := range spec.Queues {
 		q, err := nfqueue.Open(nfqueue.Config{
 			Queue:    spec.Queue + i,
@@ -171,6 +187,11 @@ func (e *Engine) shutdown(workers *sync.WaitGroup) error {
 			errs = append(errs, err)
 		}
 	}
+	for _, s := range e.sources {
+		if err := s.Close(); err != nil && !errors.Is(err, net.ErrClosed) {
+			errs = append(errs, err)
+		}
+	}
 	workers.Wait()
 	for _, w := range e.workers {
 		w.flush()
@@ -192,6 +213,7 @@ func (e *Engine) closeQueues() {
 	for _, q := range e.queues {
 		_ = q.Close()
 	}
+	_ = e.links.Close() // its names stay for the last records
 }
 
 // Close gives up an engine that was never run: diversion and queues go.

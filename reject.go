@@ -46,6 +46,9 @@ func rawSocket(family int, mark uint32) (int, error) {
 }
 
 func (r *replier) close() {
+	if r == nil {
+		return
+	}
 	for _, fd := range []int{r.fd4, r.fd6} {
 		if fd >= 0 {
 			_ = unix.Close(fd)

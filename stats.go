@@ -124,6 +124,13 @@ func (e *Engine) statValues() map[string]uint64 {
 		v["garita.log.written"] = e.cfg.Log.Written()
 		v["garita.log.lost"] = e.cfg.Log.Lost()
 	}
+	for _, src := range e.sources {
+		if c, ok := src.(counted); ok {
+			received, lost := c.Counts()
+			v["capture.kernel_packets"] += received
+			v["capture.kernel_drops"] += lost
+		}
+	}
 	for _, q := range e.queues {
 		k := q.Stats()
 		v["capture.kernel_packets"] += k.Received

@@ -172,6 +172,10 @@ func printAlert(w io.Writer, p *packet.Packet, a *detect.Alert) {
 	if p.SrcPort() != 0 || p.DstPort() != 0 {
 		src, dst = fmt.Sprintf("%s:%d", src, p.SrcPort()), fmt.Sprintf("%s:%d", dst, p.DstPort())
 	}
-	fmt.Fprintf(&b, "%s -> %s  packet %d\n", src, dst, p.Number)
+	fmt.Fprintf(&b, "%s -> %s", src, dst)
+	if p.Number != 0 { // of a capture
+		fmt.Fprintf(&b, "  packet %d", p.Number)
+	}
+	b.WriteByte('\n')
 	_, _ = io.WriteString(w, b.String())
 }
