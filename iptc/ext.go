@@ -94,7 +94,7 @@ func userSize(f Family, target bool, e Extension) int {
 // exts is every extension that is printed and parsed, by topic.
 var exts = [...][]ext{
 	portExts, icmpExts, markExts, conntrackExts, rateExts, addressExts, localExts,
-	contentExts, sixExts, logExts, mangleExts, natExts,
+	contentExts, sixExts, logExts, mangleExts, natExts, setExts,
 }
 
 // scope is what an extension sees of the rule that is being parsed or printed.
@@ -145,7 +145,8 @@ func (e *ext) optionOf(name string) (full string, args int, ok bool) {
 // printer writes options.
 type printer struct {
 	scope
-	b bytes.Buffer
+	b      bytes.Buffer
+	failed bool // what the options need to know cannot be had: print as unknown
 }
 
 func (p *printer) f2(format string, args ...any) { fmt.Fprintf(&p.b, format, args...) }

@@ -3,6 +3,7 @@ package iptc
 import (
 	"encoding/hex"
 	"fmt"
+	"os"
 	"strings"
 )
 
@@ -126,7 +127,7 @@ var addressExts = []ext{
 			if o.not {
 				put32(d, 0, u32(d, 0)|2<<i)
 			}
-			v, m, err := valueMask(o.arg)
+			v, m, err := namedMask(groupNames, o.arg)
 			put32(d, int(4+4*i), v)
 			put32(d, int(8+4*i), m)
 			return err
@@ -136,7 +137,7 @@ var addressExts = []ext{
 			flags := u32(d, 0)
 			for i, n := range []string{"src-group", "dst-group"} {
 				if flags&(1<<(2*i)) != 0 {
-					p.opt(flags&(2<<(2*i)) != 0, n, hexMaskOpt(u32(d, 4+8*i), u32(d, 8+8*i)))
+					p.opt(flags&(2<<(2*i)) != 0, n, namedMaskText(groupNames, u32(d, 4+8*i), u32(d, 8+8*i)))
 				}
 			}
 		},
@@ -180,14 +181,14 @@ var addressExts = []ext{
 	{
 		name: "realm", fam: only4, size: 12, opts: "realm:",
 		set: func(_ *scope, d []byte, o option) error {
-			v, m, err := valueMask(o.arg)
+			v, m, err := namedMask(realmNames, o.arg)
 			put32(d, 0, v)
 			put32(d, 4, m)
 			d[8] = boolean(o.not)
 			return err
 		},
 		done: needOne("realm"),
-		save: func(p *printer, d []byte) { p.opt(d[8] != 0, "realm", hexMaskOpt(u32(d, 0), u32(d, 4))) },
+		save: func(p *printer, d []byte) { p.opt(d[8] != 0, "realm", namedMaskText(realmNames, u32(d, 0), u32(d, 4))) },
 	},
 	{name: "eui64", fam: only6, size: 4, save: func(*printer, []byte) {}},
 	{
@@ -206,6 +207,49 @@ var (
 	packetTypes   = []string{"unicast", "broadcast", "multicast"}
 	rpfilterFlags = []string{"loose", "validmark", "accept-local", "invert"}
 )
+
+// Where this machine names device groups and route realms (iproute2).
+const (
+	groupNames = "/etc/iproute2/group"
+	realmNames = "/etc/iproute2/rt_realms"
+)
+
+// namesIn reads lines of number and name.
+func namesIn(path string) map[uint32]string {
+	names := map[uint32]string{}
+	b, _ := os.ReadFile(path)
+	for line := range strings.Lines(string(b)) {
+		f := strings.Fields(line)
+		if len(f) < 2 || f[0][0] == '#' {
+			continue
+		}
+		if v, err := num(f[0], 1<<32-1); err == nil && names[uint32(v)] == "" {
+			names[uint32(v)] = f[1]
+		}
+	}
+	return names
+}
+
+func namedMask(path, s string) (v, m uint32, err error) {
+	if v, m, err = valueMask(s); err == nil {
+		return v, m, nil
+	}
+	for n, name := range namesIn(path) {
+		if name == s {
+			return n, 1<<32 - 1, nil
+		}
+	}
+	return 0, 0, err
+}
+
+func namedMaskText(path string, v, m uint32) string {
+	if m == 1<<32-1 {
+		if s := namesIn(path)[v]; s != "" {
+			return s
+		}
+	}
+	return hexMaskOpt(v, m)
+}
 
 // The structure xt_policy_info: four elements of 76 bytes {saddr, smask, daddr,
 // dmask, spi, reqid, proto, mode, match, invert}, flags u16, len u16.

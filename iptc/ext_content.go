@@ -186,12 +186,7 @@ var contentExts = []ext{
 			}
 		},
 	},
-	{
-		name: "nfacct", fam: both, size: 40, user: 32, opts: "nfacct-name:",
-		set:  func(_ *scope, d []byte, o option) error { return putStr(d[:32], o, o.arg) },
-		done: needOne("nfacct"),
-		save: func(p *printer, d []byte) { p.opt(false, "nfacct-name", cstr(d[:32])) },
-	},
+	nfacctExt(0), nfacctExt(1),
 }
 
 const (
@@ -572,4 +567,15 @@ func parseBytecode(d []byte, o option) error {
 		put32(d, at+4, k)
 	}
 	return nil
+}
+
+// nfacctExt is nfacct in a revision; they differ in nothing that is seen here.
+func nfacctExt(rev uint8) ext {
+	return ext{
+		name: "nfacct", fam: both, rev: rev, size: 40, user: 32, opts: "nfacct-name:",
+		set:  func(_ *scope, d []byte, o option) error { return putStr(d[:32], o, o.arg) },
+		done: needOne("nfacct"),
+		// with the two blanks that iptables-save prints
+		save: func(p *printer, d []byte) { p.opt(false, "nfacct-name", " "+cstr(d[:32])) },
+	}
 }

@@ -3,10 +3,12 @@ package iptc
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"net"
 	"net/netip"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -291,5 +293,99 @@ func TestNoPrivilege(t *testing.T) {
 	var e *Error
 	if !errors.As(err, &e) || !errors.Is(err, os.ErrPermission) || e.Strerror() != "Permission denied (you must be root)" {
 		t.Errorf("%v", err)
+	}
+}
+
+// TestBesideIptables: iptables-legacy and we change one table at the same time,
+// each its own rules; nothing of either is lost.
+func TestBesideIptables(t *testing.T) {
+	if !inNamespace(t) {
+		return
+	}
+	needOracle(t)
+	const n = 150
+	done := make(chan error, 1)
+	go func() {
+		for i := range n {
+			mark := fmt.Sprintf("0x%x", i+1)
+			if _, err := oracle(IPv4, "", "", "-w", "-A", "INPUT", "-m", "mark", "--mark", mark); err != nil {
+				done <- err
+				return
+			}
+			if i%3 == 0 {
+				if _, err := oracle(IPv4, "", "", "-w", "-D", "INPUT", "-m", "mark", "--mark", mark); err != nil {
+					done <- err
+					return
+				}
+			}
+		}
+		done <- nil
+	}()
+	ours, theirs := 0, false
+	var err error
+	for !theirs || ours < n {
+		select {
+		case err = <-done:
+			theirs = true
+		default:
+		}
+		tab := open(t, IPv4, "filter")
+		words, werr := Words(fmt.Sprintf("-A INPUT -m connmark --mark 0x%x", ours+1))
+		must(t, werr)
+		must(t, tab.Command(words))
+		must(t, tab.Commit(Lock{Wait: time.Minute}))
+		tab.Close()
+		ours++
+	}
+	must(t, err)
+	rules := map[string]int{}
+	for _, r := range open(t, IPv4, "filter").Chain("INPUT").Rules() {
+		rules[r.Spec()]++
+	}
+	for i := range ours {
+		if s := fmt.Sprintf("-m connmark --mark 0x%x", i+1); rules[s] != 1 {
+			t.Fatalf("our rule %q is there %d times", s, rules[s])
+		}
+	}
+	for i := range n {
+		want := 1
+		if i%3 == 0 {
+			want = 0
+		}
+		if s := fmt.Sprintf("-m mark --mark 0x%x", i+1); rules[s] != want {
+			t.Fatalf("their rule %q is there %d times, want %d", s, rules[s], want)
+		}
+	}
+	t.Logf("%d commits of ours beside %d of iptables-legacy", ours, n+n/3)
+}
+
+// TestBigTable: twenty thousand rules in a thousand chains are no trouble
+// (the times are logged).
+func TestBigTable(t *testing.T) {
+	if !inNamespace(t) {
+		return
+	}
+	needTables(t, IPv4)
+	var b strings.Builder
+	b.WriteString("*filter\n")
+	for i := range 1000 {
+		fmt.Fprintf(&b, ":chain%d - [0:0]\n", i)
+	}
+	for i := range 20000 {
+		fmt.Fprintf(&b, "-A chain%d -s 10.%d.%d.0/24 -p tcp -m tcp --dport %d -m comment --comment \"rule %d\" -j RETURN\n", i%1000, i>>8&255, i&255, i, i)
+	}
+	b.WriteString("COMMIT\n")
+	start := time.Now()
+	must(t, Restore(IPv4, strings.NewReader(b.String()), RestoreOptions{}))
+	restored := time.Since(start)
+	start = time.Now()
+	text := ourSave(t, IPv4, "filter")
+	t.Logf("20000 rules in 1000 chains: restored in %v, printed in %v", restored, time.Since(start))
+	if strings.Count(text, "-A chain") != 20000 {
+		t.Errorf("%d rules", strings.Count(text, "-A chain"))
+	}
+	must(t, Restore(IPv4, strings.NewReader("*filter\nCOMMIT\n"), RestoreOptions{}))
+	if n := strings.Count(ourSave(t, IPv4, "filter"), "chain"); n != 0 {
+		t.Errorf("%d left", n)
 	}
 }

@@ -2,12 +2,15 @@ package iptc
 
 import (
 	"bytes"
+	_ "embed"
 	"fmt"
 	"math/rand/v2"
-	"os"
 	"os/exec"
 	"strings"
 	"testing"
+
+	"github.com/mdlayher/netlink"
+	vnl "github.com/vishvananda/netlink"
 )
 
 // The oracle is Debian's iptables (iptables-legacy and its -save and -restore);
@@ -45,6 +48,9 @@ func oracle(f Family, suffix, stdin string, args ...string) (string, error) {
 	return b.String(), nil
 }
 
+//go:embed testdata/rules.txt
+var rulesText string // embedded: the test binary also runs without its folder
+
 // ruleLine is a line of testdata/rules.txt.
 type ruleLine struct {
 	f                  Family
@@ -57,10 +63,8 @@ func (l ruleLine) String() string {
 
 func ruleLines(t testing.TB) []ruleLine {
 	t.Helper()
-	b, err := os.ReadFile("testdata/rules.txt")
-	must(t, err)
 	var list []ruleLine
-	for line := range strings.Lines(string(b)) {
+	for line := range strings.Lines(rulesText) {
 		line = strings.TrimSuffix(line, "\n")
 		if line == "" || line[0] == '#' {
 			continue
@@ -81,6 +85,7 @@ func ruleLines(t testing.TB) []ruleLine {
 // estimators.
 func prepare(t testing.TB) {
 	t.Helper()
+	makeSets(t)
 	for _, f := range []Family{IPv4, IPv6} {
 		var b strings.Builder
 		for _, table := range tableNames {
@@ -94,6 +99,26 @@ func prepare(t testing.TB) {
 		}
 		_, err := oracle(f, "-restore", b.String())
 		must(t, err)
+	}
+}
+
+// makeSets makes IP sets and an accounting object, where the kernel has such.
+func makeSets(t testing.TB) {
+	t.Helper()
+	for name, family := range map[string]uint8{"set4": 2, "set6": 10} {
+		timeout := uint32(100)
+		err := vnl.IpsetCreate(name, "hash:ip,port", vnl.IpsetCreateOptions{Replace: true, Family: family, Timeout: &timeout, Counters: true, Skbinfo: true})
+		if err != nil {
+			t.Logf("no IP sets: %v", err)
+		}
+	}
+	c, err := netlink.Dial(12, nil) // NETLINK_NETFILTER
+	must(t, err)
+	defer c.Close()
+	body := append([]byte{0, 0, 0, 0}, 10, 0, 1, 0, 'a', 'c', 'c', 't', '1', 0, 0, 0) // nfgenmsg, NFACCT_NAME
+	req := netlink.Message{Header: netlink.Header{Type: 7 << 8, Flags: netlink.Request | netlink.Create | netlink.Acknowledge}, Data: body}
+	if _, err := c.Execute(req); err != nil {
+		t.Logf("no accounting object: %v", err)
 	}
 }
 

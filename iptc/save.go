@@ -136,7 +136,12 @@ func (r *Rule) spec(b *bytes.Buffer, protos map[uint8]string) (unknown []string)
 	p := &printer{scope: sc}
 	print := func(flag string, target bool, e Extension) {
 		x := r.family.find(target, e)
-		if x == nil {
+		p.b.Reset()
+		p.failed = false
+		if x != nil {
+			x.save(p, e.Data)
+		}
+		if x == nil || p.failed {
 			what := "match"
 			if target {
 				what = "target"
@@ -145,8 +150,6 @@ func (r *Rule) spec(b *bytes.Buffer, protos map[uint8]string) (unknown []string)
 			fmt.Fprintf(b, " %s %s%s", flag, e.Name, hexText(e))
 			return
 		}
-		p.b.Reset()
-		x.save(p, e.Data)
 		fmt.Fprintf(b, " %s %s%s", flag, x.command(), p.b.Bytes())
 	}
 	for _, m := range r.Matches() {
