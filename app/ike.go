@@ -62,6 +62,8 @@ type IKETx struct {
 	Encrypted     bool
 	Chosen        []IKEAttribute // what the responder took, known from its answer on
 	Notifications []uint16
+
+	chose bool // this very message has it
 }
 
 // Bytes implements Tx.
@@ -91,7 +93,7 @@ func (t *IKETx) Number(f Field, _ Dir, i int) (uint64, bool) {
 	case IKEKeyExchangePayloadLength:
 		return only1(uint64(len(t.KeyExchange)), t.KeyExchange != nil, i)
 	case IKEChosenSAAttribute:
-		if i >= 0 && i < len(t.Chosen) {
+		if t.chose && i >= 0 && i < len(t.Chosen) {
 			return uint64(t.Chosen[i].Type)<<32 | uint64(t.Chosen[i].Value), true
 		}
 	}
@@ -145,12 +147,12 @@ func (p *ikeParser) payloads(t *IKETx, d Dir, next byte, b []byte) bool {
 				return false
 			}
 			if d == ToClient {
-				p.chosen = nil
+				p.chosen, t.chose = nil, true
 			}
 			p.proposals1(t, d, body[8:])
 		case t.Major == 2 && typ == 33:
 			if d == ToClient {
-				p.chosen = nil
+				p.chosen, t.chose = nil, true
 			}
 			p.proposals2(t, d, body)
 		case typ == 4 && t.Major == 1:

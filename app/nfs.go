@@ -219,9 +219,11 @@ func (p *nfsParser) call(c *Conn, xid uint32, x *xdr) {
 	case 3:
 		p.call3(c, &call, x)
 	case 4:
+		// As Suricata has it, version 4 has transactions for files only.
 		if proc == 1 {
-			t.Procedures = nfs4Operations(x)
+			p.call4(c, xid, x)
 		}
+		return
 	}
 	if x.bad {
 		t.event(nfsMalformed)
@@ -352,40 +354,57 @@ func (p *nfsParser) name(handle string, name []byte) {
 	}
 }
 
-// nfs4Operations lists the operations of a compound (RFC 7530 §15.2) up to the
-// first whose arguments are not known here.
-func nfs4Operations(x *xdr) []uint32 {
+// call4 walks through the operations of a compound (RFC 7530 §15.2) up to the
+// first whose arguments are not known here, in search of files.
+func (p *nfsParser) call4(c *Conn, xid uint32, x *xdr) {
 	x.opaque() // tag
 	x.u32()    // minor version
-	n := x.u32()
-	var ops []uint32
-	for ; n > 0 && len(ops) < nfsMaxOps && !x.bad; n-- {
-		op := x.u32()
-		if x.bad {
-			break
-		}
-		ops = append(ops, op)
-		switch op {
+	handle := ""
+	for n := min(x.u32(), nfsMaxOps); n > 0 && !x.bad; n-- {
+		switch x.u32() {
 		case 3: // ACCESS
 			x.u32()
+		case 4: // CLOSE
+			x.skip(4 + 16)
+			p.end4(c, handle)
+		case 5: // COMMIT
+			x.skip(8 + 4)
+			p.end4(c, handle)
 		case 9: // GETATTR
 			x.skip(4 * int(min(x.u32(), 1<<16)))
 		case 10, 16, 24, 31, 32: // GETFH, LOOKUPP, PUTROOTFH, RESTOREFH, SAVEFH
 		case 15, 28: // LOOKUP, REMOVE
 			x.opaque()
 		case 22: // PUTFH
-			x.opaque()
+			handle = string(x.opaque())
 		case 25: // READ
 			x.skip(16 + 8 + 4)
+		case 30: // RENEW
+			x.skip(8)
 		case 38: // WRITE
-			x.skip(16 + 8 + 4)
-			x.opaque()
-			x.bad = false
+			x.skip(16)
+			offset := x.u64()
+			x.u32()
+			if x.bad {
+				return
+			}
+			p.transfer(c, ToServer, handle, offset, x)
+			if t := p.files["w"+handle]; t != nil && t.Procedures == nil {
+				t.XID, t.Version, t.Procedures = xid, 4, []uint32{38}
+			}
 		case 53: // SEQUENCE
 			x.skip(16 + 4*4)
 		default:
-			return ops
+			return
 		}
 	}
-	return ops
+}
+
+// end4 ends the file that is written to a handle.
+func (p *nfsParser) end4(c *Conn, handle string) {
+	if f := p.files["w"+handle]; f != nil && f.Version == 4 {
+		c.env.closeFile(&f.file)
+		f.complete()
+		delete(p.files, "w"+handle)
+	}
 }

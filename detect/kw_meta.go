@@ -159,7 +159,7 @@ func kwRequires(b *builder, v string) error {
 			}
 			wanted = wanted && ok
 		case "feature":
-			found := false
+			found := rest == "ja3" || rest == "ja4"
 			for _, f := range b.c.features {
 				found = found || f == rest
 			}

@@ -135,6 +135,8 @@ type Logger struct {
 	from  Source
 	root  *packet.Packet // what carries the packet, if from a tunnel
 	depth int
+	// inAlert: what is described stands in an alert, which has all fingerprints.
+	inAlert bool
 }
 
 // Source is where a packet comes from that records are written for.
@@ -336,17 +338,21 @@ func (l *Logger) Alert(p *packet.Packet, f *FlowInfo, dir app.Dir, a *detect.Ale
 	l.alertObject(o, p, a)
 	l.tunnel(o)
 	l.verdict(o, p, act)
-	if !l.cfg.NoMetadata && f != nil {
-		if tx != nil {
+	if f != nil {
+		if tx != nil && !l.cfg.NoMetadata {
+			l.inAlert = true
 			l.alertTx(o, tx, dir)
+			l.inAlert = false
 		}
 		l.appProto(o, f)
 		o.str("direction", dirName(dir))
-		o.open("flow")
-		l.counts(o, f)
-		o.time("start", f.Start, l.cfg.Location)
-		l.tupleIn(o, f)
-		o.close()
+		if !l.cfg.NoMetadata {
+			o.open("flow")
+			l.counts(o, f)
+			o.time("start", f.Start, l.cfg.Location)
+			l.tupleIn(o, f)
+			o.close()
+		}
 	}
 	l.payload(o, p, a.Stream)
 	o.close()
