@@ -185,6 +185,7 @@ func (r *reader) app() {
 			}
 		}
 	}
+	r.c.AppError = r.exception("app-layer.error-policy")
 	h := "app-layer.protocols.http.libhtp.default-config."
 	limit(r, h+"request-body-limit", &c.HTTP.RequestBodyLimit)
 	limit(r, h+"response-body-limit", &c.HTTP.ResponseBodyLimit)

@@ -113,8 +113,8 @@ func (e *Engine) open() error {
 			return err
 		}
 		e.queues = append(e.queues, q)
-		w := newWorker(e, q, true, q.Info().Burst)
-		w.queue, w.live = q.Info().Queue, true
+		w := newWorker(e, q, true, true, q.Info().Burst)
+		w.queue = q.Info().Queue
 		// A replier of its own: workers share nothing that changes.
 		if w.reply, err = newReplier(spec.Marks.Own()); err != nil {
 			e.notify(Notice{Severity: Warning, Text: "no raw socket: reject only drops", Err: err})

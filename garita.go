@@ -69,8 +69,11 @@ type Config struct {
 	Detect detect.Config
 	// Flow, App and their time-outs and limits. Seeds are set by the engine
 	// unless given.
-	Flow   flow.Config
-	Stream stream.Config // Inline is set on a live queue
+	Flow flow.Config
+	// Stream's Inline is set on a live queue. There, sessions that began before
+	// the engine are picked up and inspected from where they are, unless
+	// MidstreamPolicy says otherwise: starting garita must not cut them.
+	Stream stream.Config
 	Defrag stream.DefragConfig
 	App    app.Config
 	// Eve, with Log, says what records to write. Without Log none are.
@@ -85,6 +88,11 @@ type Config struct {
 	// NoGSO asks for segmented packets: slower, for rules that must see what
 	// goes over the wire.
 	NoGSO bool
+	// AppError is what becomes of a flow whose bytes break its application
+	// protocol (Suricata's app-layer.error-policy). Auto is drop-flow in an
+	// inline replay and where Fail.Malformed is Closed, ignore otherwise: a live
+	// gateway that fails open does not cut a flow because a parser gave up.
+	AppError stream.Exception
 	// IPIP looks into IPv4 within IPv4 too. Suricata 7 looks into all other
 	// tunnels that garita does, but not into this one.
 	IPIP bool

@@ -50,7 +50,7 @@ const replayBurst = 64
 // the counters. The error is what was wrong with the capture; what was judged
 // before it counts.
 func (r *Replay) Run(src Source) (Stats, error) {
-	w := newWorker(r.e, src, r.cfg.Inline, replayBurst)
+	w := newWorker(r.e, src, r.cfg.Inline, false, replayBurst)
 	err := w.run()
 	w.flush()
 	w.publish()

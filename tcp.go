@@ -36,6 +36,11 @@ func (w *worker) segment(p *packet.Packet, f *flow.Flow[conn], dir app.Dir) (app
 	if r.Established && f.State() == flow.New {
 		w.flows.SetState(f, flow.Established)
 	}
+	if w.inline && len(r.Edits) > 0 && (p == &w.whole || p == &w.inner) {
+		// What goes on are its fragments, or the packet around it: it cannot be
+		// rewritten.
+		r.Drop = stream.CauseConflict
+	}
 	if w.inline && (r.Drop != stream.NoCause || r.Exception >= stream.DropPacket && r.Exception <= stream.Reject) {
 		w.st.streamDrop(max(r.Drop, r.Why))
 		w.refuse(p, f, dir, r)
@@ -60,6 +65,10 @@ func (w *worker) segment(p *packet.Packet, f *flow.Flow[conn], dir app.Dir) (app
 			c.app.Close(d)
 		}
 	}
+	if c.app != nil && c.app.Broken() && w.appError(p, f, dir) {
+		w.tcp.Rollback(&c.tcp)
+		return dir, false
+	}
 	for d := range c.det.StreamBytes {
 		c.det.StreamBytes[d] = uint32(w.tcp.Offset(&c.tcp, stream.Dir(d)))
 	}
@@ -73,6 +82,12 @@ func (w *worker) segment(p *packet.Packet, f *flow.Flow[conn], dir app.Dir) (app
 // says.
 func (w *worker) refuse(p *packet.Packet, f *flow.Flow[conn], dir app.Dir, r *stream.Result) {
 	c := &f.Value
+	if !w.some {
+		// Without rules nothing is inspected, so there is nothing to evade:
+		// zero rules drop zero packets.
+		w.tcp.Commit(&c.tcp)
+		return
+	}
 	why := packet.ReasonStream
 	switch r.Why {
 	case stream.CauseMemcap, stream.CauseLimit:
@@ -92,6 +107,41 @@ func (w *worker) refuse(p *packet.Packet, f *flow.Flow[conn], dir app.Dir, r *st
 	}
 	w.tcp.Rollback(&c.tcp)
 	w.logDrop(p, f, dir, nil, act)
+}
+
+// appError applies the exception policy for an application whose bytes break
+// its protocol; true if it drops the packet. Such a flow is not inspected any
+// further by fields, so inline it is not let go on unseen.
+func (w *worker) appError(p *packet.Packet, f *flow.Flow[conn], dir app.Dir) bool {
+	c := &f.Value
+	if c.broken {
+		return false
+	}
+	c.broken = true
+	act := dropAction
+	switch w.appPolicy {
+	case stream.PassFlow, stream.Bypass:
+		c.det.SetAction(rule.Pass)
+		return false
+	case stream.PassPacket:
+		w.pass = true
+		return false
+	case stream.DropFlow:
+		c.det.SetAction(dropAction)
+	case stream.Reject:
+		c.det.SetAction(dropAction)
+		act = rejectAction
+		w.reply.reject(p, act)
+	case stream.DropPacket:
+	default:
+		return false
+	}
+	if !w.inline {
+		return false
+	}
+	p.Verdict = packet.Drop(packet.ReasonApp)
+	w.logDrop(p, f, dir, nil, act)
+	return true
 }
 
 // feed gives the application parser what a direction has ready.
@@ -140,6 +190,10 @@ func (w *worker) settle(p *packet.Packet, f *flow.Flow[conn], dir app.Dir) {
 	case stream.LastAck, stream.TimeWait, stream.Closed:
 		if f.State() != flow.Closed {
 			w.flows.SetState(f, flow.Closed)
+		}
+	default:
+		if f.State() == flow.Closed { // the reset was none
+			w.flows.SetState(f, flow.Established)
 		}
 	}
 }

@@ -18,6 +18,7 @@ type conn struct {
 	det        detect.Flow
 	tcp        stream.TCP
 	app        *app.Conn // nil until the flow has payload
+	broken     bool      // an exception policy has been applied to its application layer
 	id         uint64
 	dropLogged [2]bool
 	alerts     uint32
@@ -56,6 +57,7 @@ type worker struct {
 	lastNumber uint64
 	pass       bool // an exception policy lets this packet go uninspected
 	expected   expectations
+	appPolicy  stream.Exception // for flows whose bytes break their protocol
 	key        flow.Key
 	env        *app.Env
 	spare      []*app.Conn
@@ -67,16 +69,26 @@ type worker struct {
 	st counters
 }
 
-func newWorker(e *Engine, src Source, inline bool, burst int) *worker {
+func newWorker(e *Engine, src Source, inline, live bool, burst int) *worker {
 	w := &worker{
-		e: e, src: src, inline: inline,
+		e: e, src: src, inline: inline, live: live,
 		pkts:  make([]packet.Packet, burst),
 		flows: flow.NewTable[conn](e.cfg.Flow),
 		env:   app.NewEnv(e.cfg.App),
 	}
 	sc := e.cfg.Stream
 	sc.Inline = inline || sc.Inline
+	if live && sc.MidstreamPolicy == stream.Auto {
+		sc.Midstream = true
+	}
 	w.tcp = stream.New(sc)
+	w.appPolicy = e.cfg.AppError
+	if w.appPolicy == stream.Auto {
+		w.appPolicy = stream.Ignore
+		if inline && (!live || e.cfg.Fail.Malformed == Closed) {
+			w.appPolicy = stream.DropFlow
+		}
+	}
 	dc := e.cfg.Defrag
 	dc.Inline = inline
 	if dc.HostOS == nil {
@@ -273,8 +285,14 @@ func (w *worker) inspect(p *packet.Packet) {
 			}
 		}
 	case packet.ProtoUDP:
-		if b := p.Payload(); len(b) > 0 && w.checksumOK(p) {
-			w.connOf(f, app.UDP).Datagram(dir, b)
+		// Like Suricata: a wrong checksum keeps segments from their stream, but
+		// not datagrams from their parser.
+		if b := p.Payload(); len(b) > 0 {
+			a := w.connOf(f, app.UDP)
+			a.Datagram(dir, b)
+			if a.Broken() && w.appError(p, f, dir) {
+				return
+			}
 		}
 	}
 	in.Flow, in.Dir = &f.Value.det, dir
@@ -301,10 +319,15 @@ func tracked(proto uint8) bool {
 	return false
 }
 
-// checksumOK says whether a receiver would take p. On a live queue that is the
-// kernel's business.
+// checksumOK says whether a receiver would take p; if not, its bytes are no
+// part of any stream. A kernel that forwards looks at no transport checksum, so
+// on a live queue too it is looked at here, unless hardware has done so or the
+// sum is still to be filled in.
 func (w *worker) checksumOK(p *packet.Packet) bool {
-	return w.live || w.e.cfg.IgnoreChecksums || p.ChecksumOK()
+	if w.e.cfg.IgnoreChecksums || w.live && p.Offload&packet.CsumNotVerified == 0 && p != &w.whole {
+		return true
+	}
+	return p.ChecksumOK()
 }
 
 // zone keeps flows apart that share addresses and ports: those of different

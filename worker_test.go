@@ -180,7 +180,7 @@ func judgeAll(t testing.TB, cfg Config, frames ...frame) *script {
 	if len(e.Loaded().Problems) > 0 {
 		t.Fatal(e.Loaded().Problems[0])
 	}
-	w := newWorker(e, s, true, 4)
+	w := newWorker(e, s, true, true, 4)
 	if err := w.run(); !errors.Is(err, io.EOF) {
 		t.Fatal(err)
 	}
@@ -323,7 +323,7 @@ func TestMalformedFollowsThePolicy(t *testing.T) {
 			t.Fatal(err)
 		}
 		bad.next, bad.got = 0, nil
-		if err := newWorker(e, bad, true, 8).run(); !errors.Is(err, io.EOF) {
+		if err := newWorker(e, bad, true, true, 8).run(); !errors.Is(err, io.EOF) {
 			t.Fatal(err)
 		}
 		want := map[FailMode]string{Open: "aa", Closed: "da"}[mode]
@@ -365,8 +365,7 @@ drop ip [192.0.2.0/24,198.51.100.7] any -> any any (sid:8;)`}}
 					if err != nil {
 						t.Fatal(err)
 					}
-					w := newWorker(e, nil, true, 1)
-					w.live = true
+					w := newWorker(e, nil, true, true, 1)
 					pr := proto
 					if v6 && proto == packet.ProtoICMP {
 						pr = packet.ProtoICMPv6

@@ -140,6 +140,7 @@ const (
 	flagMismatch
 	flagSkipTS // direction is no longer looked at
 	flagSkipTC
+	flagBroken // the parser gave up
 	flagWakeTS
 	flagWakeTC
 )
@@ -461,8 +462,12 @@ func (c *Conn) event(e Event) {
 // fail gives up parsing for good. Transactions under way are closed.
 func (c *Conn) fail() {
 	c.env.Stats.Errors[c.alp]++
+	c.flags |= flagBroken
 	c.stop()
 }
+
+// Broken says that the parser gave up because the bytes break the protocol.
+func (c *Conn) Broken() bool { return c.flags&flagBroken != 0 }
 
 // stop ends parsing for good and closes the transactions under way.
 func (c *Conn) stop() {

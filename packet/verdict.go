@@ -14,6 +14,7 @@ const (
 	ReasonRate      Reason = "rate-filter"
 	ReasonStream    Reason = "stream"
 	ReasonMidstream Reason = "midstream"
+	ReasonApp       Reason = "app-error"
 	ReasonMemory    Reason = "memory-cap"
 	ReasonOverload  Reason = "overload"
 	ReasonPanic     Reason = "internal-error"

@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"os"
 	"os/exec"
@@ -426,5 +427,42 @@ func TestRunRefuses(t *testing.T) {
 		if status := run(strings.Fields(c.args), nil, &out, &out); status != 2 || !strings.Contains(out.String(), c.want) {
 			t.Errorf("garita %s: status %d, says %q", c.args, status, out.String())
 		}
+	}
+}
+
+// Connections that are there when garita starts go on, and are inspected.
+func TestConnectionsGoOn(t *testing.T) {
+	l := newLab(t)
+	c, err := l.Dial(context.Background(), lab.Client, "tcp", net.JoinHostPort(lab.ServerIP4.String(), "7"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	echo := func(s string, wait time.Duration) error {
+		_ = c.SetDeadline(time.Now().Add(wait))
+		if _, err := c.Write([]byte(s)); err != nil {
+			return err
+		}
+		b := make([]byte, len(s))
+		_, err := io.ReadFull(c, b)
+		if err == nil && string(b) != s {
+			t.Errorf("%q came back as %q", s, b)
+		}
+		return err
+	}
+	if err := echo("before", patience); err != nil {
+		t.Fatal(err)
+	}
+	a := start(t, l, "--rule", `drop tcp any any -> any 7 (content:"evil"; sid:1;)`)
+	for _, s := range []string{"one", "two", "three"} {
+		if err := echo(s, patience); err != nil {
+			t.Fatalf("the connection was cut: %v\n%s", err, a.text())
+		}
+	}
+	if err := echo("evil", 500*time.Millisecond); err == nil {
+		t.Error("what a rule drops arrives on a connection that was there before")
+	}
+	if _, _, dropped := summary(t, a.stop(t)); dropped == 0 {
+		t.Error("nothing was dropped")
 	}
 }
