@@ -96,7 +96,7 @@ func (w *Worker) Ruleset() *Ruleset { return w.rs }
 func (w *Worker) Inspect(in *Input, out *Outcome) {
 	out.reset()
 	w.Stats.Packets++
-	if in.Flow != nil && !flows(in.Packet.Proto()) {
+	if in.Flow != nil && (in.Packet.IsFragment() || !flows(in.Packet.Proto())) {
 		in.Flow = nil
 	}
 	if f := in.Flow; f != nil {
@@ -121,7 +121,7 @@ func (w *Worker) Inspect(in *Input, out *Outcome) {
 	}
 	w.finish(in, out)
 	if f := in.Flow; f != nil && f.Conn != nil {
-		if !f.cipher && f.Conn.Encrypted() {
+		if !f.cipher && f.Conn.Encrypted() && (f.Conn.Proto() == app.SSH || f.Conn.Proto() == app.TLS) {
 			f.cipher, f.cipherAt = true, f.StreamBytes
 		}
 		f.protoAt[in.Dir] = f.Conn.ProtoOf(in.Dir)
@@ -209,7 +209,7 @@ func (w *Worker) header(s *sig, in *Input) bool {
 			return false
 		}
 	}
-	if s.protos != nil && (p.IPVersion() == 0 || !s.protos.has(p.Proto())) {
+	if s.protos != nil && (p.IPVersion() == 0 || p.IsFragment() || !s.protos.has(p.Proto())) {
 		return false
 	}
 	if s.flow != 0 && !w.flowMatches(s, in) {
@@ -285,7 +285,8 @@ func (w *Worker) packetRules(in *Input) {
 	p := in.Packet
 	rs := w.rs
 	payload := p.Payload()
-	if p.IPVersion() == 0 {
+	if p.IPVersion() == 0 || p.IsFragment() {
+		// What a fragment carries is judged when the packet is whole.
 		payload = nil
 	}
 	g := &rs.payload[in.Dir]
