@@ -278,3 +278,63 @@ func TestReloadUnderLoad(t *testing.T) {
 	}
 	a.stop(t)
 }
+
+// Requests that are half sent when the rules change, from many to few and back,
+// are judged to their end: by the rules there are then.
+func TestReloadInTheMiddleOfRequests(t *testing.T) {
+	many, err := os.ReadFile(etOpen(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	const few = `alert http any any -> any any (msg:"one"; http.header; content:"X-Late"; sid:1;)
+drop http any any -> any any (msg:"two"; http.uri; content:"/evil"; http.header; content:"X-Late"; sid:2;)
+`
+	l := newLab(t)
+	f := rulesFile(t, string(many))
+	a := start(t, l, "--rules", f)
+	half := func(path string) net.Conn {
+		t.Helper()
+		c, err := l.Dial(context.Background(), lab.Client, "tcp4", net.JoinHostPort(lab.ServerIP4.String(), "80"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { c.Close() })
+		_ = c.SetDeadline(time.Now().Add(patience))
+		if _, err := io.WriteString(c, "GET "+path+" HTTP/1.1\r\nHost: server\r\nUser-Agent: half\r\n"); err != nil {
+			t.Fatal(err)
+		}
+		return c
+	}
+	finish := func(c net.Conn, wait time.Duration) bool {
+		t.Helper()
+		if _, err := io.WriteString(c, "X-Late: yes\r\nConnection: close\r\n\r\n"); err != nil {
+			t.Fatal(err)
+		}
+		_ = c.SetReadDeadline(time.Now().Add(wait))
+		b, _ := io.ReadAll(c)
+		return len(b) > 0
+	}
+	for i, text := range []string{few, string(many), few} {
+		var pages []net.Conn
+		for range 20 {
+			pages = append(pages, half("/page"))
+		}
+		evil := half("/evil")
+		if err := os.WriteFile(f, []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		a.signal(t, unix.SIGHUP)
+		until(t, "the new rules", func() bool { return strings.Count(a.text(), "rules reloaded") > i })
+		for _, c := range pages {
+			if !finish(c, patience) {
+				t.Error("a harmless request broke")
+			}
+		}
+		if passed := finish(evil, 400*time.Millisecond); passed != (text != few) {
+			t.Errorf("reload %d: the request of two halves passed: %v", i, passed)
+		}
+	}
+	if out := a.stop(t); strings.Contains(out, "level=ERROR") {
+		t.Errorf("it says\n%s", out)
+	}
+}
