@@ -41,7 +41,7 @@ func NewWatch(cfg Config, wc WatchConfig, srcs ...Source) (*Engine, error) {
 	e.sources = srcs
 	e.follow()
 	for i, s := range srcs {
-		w := newWorker(e, s, false, watchBurst)
+		w := newWorker(e, s, false, false, watchBurst)
 		w.queue = uint16(i) // keeps the ids of flows apart
 		e.workers = append(e.workers, w)
 	}
