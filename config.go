@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"sort"
 	"strconv"
+	"strings"
 
 	"github.com/garita/garita/detect"
 	"github.com/garita/garita/divert"
@@ -167,6 +168,7 @@ func (r *reader) eve() {
 	}
 	e.XFF = o.Bool("xff.enabled", false)
 	e.JA3 = r.n.Bool("app-layer.protocols.tls.ja3-fingerprints", false)
+	e.Hassh = r.n.Bool("app-layer.protocols.ssh.hassh", false)
 	types := o.Get("types")
 	if types == nil {
 		return
@@ -202,6 +204,17 @@ func (r *reader) eve() {
 				if sub.Bool("types."+a.name, a.on) {
 					e.Anomalies |= a.t
 				}
+			}
+		case t == eve.FileInfo:
+			if h := sub.Get("force-hash"); h != nil {
+				for _, v := range values(h) {
+					for name, s := range map[string]eve.Sums{"md5": eve.MD5, "sha1": eve.SHA1, "sha256": eve.SHA256} {
+						if strings.Contains(v, name) {
+							e.Sums |= s
+						}
+					}
+				}
+				r.c.App.HashFiles = r.c.App.HashFiles || e.Sums != 0
 			}
 		case t == eve.TLS:
 			e.NoTLSResumption = !sub.Bool("session-resumption", true)

@@ -30,7 +30,7 @@ func (l *Logger) Tx(p *packet.Packet, f *FlowInfo, d app.Dir, tx app.Tx) {
 	if int(b.LoggedEvents) < len(b.Events) {
 		l.txAnomalies(p, f, b)
 	}
-	if b.Logged&logged == 0 && (l.ending() || b.Complete() || due(tx)) {
+	if b.Logged&logged == 0 && (l.ending() || b.Complete() || l.due(tx)) {
 		b.Logged |= logged
 		l.txRecord(p, f, tx)
 	}
@@ -46,7 +46,7 @@ func (l *Logger) Tx(p *packet.Packet, f *FlowInfo, d app.Dir, tx app.Tx) {
 func (l *Logger) Due(d app.Dir, tx app.Tx) bool {
 	b := tx.Base()
 	end := l.ending()
-	if int(b.LoggedEvents) < len(b.Events) || b.Logged&logged == 0 && (end || b.Complete() || due(tx)) {
+	if int(b.LoggedEvents) < len(b.Events) || b.Logged&logged == 0 && (end || b.Complete() || l.due(tx)) {
 		return true
 	}
 	for _, file := range b.Files {
@@ -58,10 +58,14 @@ func (l *Logger) Due(d app.Dir, tx app.Tx) bool {
 }
 
 // due says whether a transaction that goes on has all that its record tells.
-func due(tx app.Tx) bool {
+func (l *Logger) due(tx app.Tx) bool {
 	switch t := tx.(type) {
 	case *app.SSHTx:
-		return t.Progress[0] >= app.StageLine && t.Progress[1] >= app.StageLine
+		stage := app.StageLine
+		if l.cfg.Hassh {
+			stage = app.StageHeaders
+		}
+		return t.Progress[0] >= stage && t.Progress[1] >= stage
 	case *app.TLSTx:
 		return t.Server.Seen && t.Progress[app.ToClient] >= app.StageBody
 	}
@@ -144,7 +148,7 @@ func (l *Logger) txObject(o *object, tx app.Tx, alert bool) {
 	case *app.QUICTx:
 		l.quicObject(o, t)
 	case *app.SSHTx:
-		sshObject(o, t)
+		l.sshObject(o, t)
 	case *app.SMTPTx:
 		smtpObject(o, t)
 		emailObject(o, t)
@@ -203,7 +207,7 @@ func (l *Logger) alertTx(o *object, tx app.Tx, d app.Dir) {
 		if f.Dir == d {
 			o.item()
 			o.open("")
-			fileFields(o, f, tx, false)
+			l.fileFields(o, f, tx, false)
 			o.close()
 		}
 	}

@@ -91,6 +91,10 @@ type Config struct {
 	Anomalies AnomalyTypes
 	// JA3 and JA4 add fingerprints to tls and quic records.
 	JA3, JA4 bool
+	// Hassh adds the key exchange fingerprints to ssh records.
+	Hassh bool
+	// Sums are the sums of files that are shown; 0 means all that are known.
+	Sums Sums
 	// NoTLSResumption leaves out handshakes that resume a session.
 	NoTLSResumption bool
 	// DHCPExtended writes every DHCP message in full, not only what gave an

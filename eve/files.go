@@ -5,6 +5,16 @@ import (
 	"github.com/garita/garita/packet"
 )
 
+// Sums is a set of sums of files.
+type Sums uint8
+
+// Sums.
+const (
+	MD5 Sums = 1 << iota
+	SHA1
+	SHA256
+)
+
 // fileInfo writes the record of a file that ended, by itself or with its flow.
 func (l *Logger) fileInfo(p *packet.Packet, f *FlowInfo, tx app.Tx, file *app.File) {
 	if !l.Wants(FileInfo) {
@@ -20,7 +30,7 @@ func (l *Logger) fileInfo(p *packet.Packet, f *FlowInfo, tx app.Tx, file *app.Fi
 	}
 	l.appProto(o, f)
 	o.open("fileinfo")
-	fileFields(o, file, tx, l.ending())
+	l.fileFields(o, file, tx, l.ending())
 	o.close()
 	l.end()
 }
@@ -36,7 +46,7 @@ func partial(tx app.Tx, f *app.File) bool {
 
 // fileFields describes a file. A file that is not complete when its flow ends
 // stays so.
-func fileFields(o *object, f *app.File, tx app.Tx, end bool) {
+func (l *Logger) fileFields(o *object, f *app.File, tx app.Tx, end bool) {
 	// Suricata knows no names of files in HTTP/2.
 	if tx.Base().Proto != app.HTTP2 {
 		o.bytes("filename", f.Name)
@@ -53,9 +63,15 @@ func fileFields(o *object, f *app.File, tx app.Tx, end bool) {
 		o.str("state", "UNKNOWN")
 	}
 	if f.Hashed {
-		o.hex("md5", f.MD5[:])
-		o.hex("sha1", f.SHA1[:])
-		o.hex("sha256", f.SHA256[:])
+		if l.cfg.Sums == 0 || l.cfg.Sums&MD5 != 0 {
+			o.hex("md5", f.MD5[:])
+		}
+		if l.cfg.Sums == 0 || l.cfg.Sums&SHA1 != 0 {
+			o.hex("sha1", f.SHA1[:])
+		}
+		if l.cfg.Sums == 0 || l.cfg.Sums&SHA256 != 0 {
+			o.hex("sha256", f.SHA256[:])
+		}
 	}
 	o.bool("stored", false)
 	o.uint("size", f.Total)

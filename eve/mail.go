@@ -2,7 +2,7 @@ package eve
 
 import "github.com/garita/garita/app"
 
-func sshObject(o *object, t *app.SSHTx) {
+func (l *Logger) sshObject(o *object, t *app.SSHTx) {
 	o.open("ssh")
 	for d, k := range [...]string{"client", "server"} {
 		s := &t.Side[d]
@@ -14,17 +14,15 @@ func sshObject(o *object, t *app.SSHTx) {
 		if len(s.Software) > 0 {
 			o.bytes("software_version", s.Software)
 		}
+		if l.cfg.Hassh && s.Hassh != nil {
+			o.open("hassh")
+			o.bytes("hash", s.Hassh)
+			o.bytes("string", s.HasshString)
+			o.close()
+		}
 		o.close()
 	}
 	o.close()
-}
-
-// withoutAngles takes the angle brackets of a path away (RFC 5321 §4.1.2).
-func withoutAngles(b []byte) []byte {
-	if n := len(b); n > 1 && b[0] == '<' && b[n-1] == '>' {
-		return b[1 : n-1]
-	}
-	return b
 }
 
 func smtpObject(o *object, t *app.SMTPTx) {
