@@ -125,6 +125,18 @@ func (p *Packet) TransportChecksumOK() bool {
 	return p.transportSum(pseudo) == 0xffff
 }
 
+// ChecksumPartial says whether the transport checksum is what a kernel leaves
+// for its hardware to complete: the sum of the pseudo header alone. Captures
+// taken on the sending host are full of such packets; on the wire they were
+// right.
+func (p *Packet) ChecksumPartial() bool {
+	off, pseudo := p.csumField()
+	if off < 0 || !pseudo || p.malformed != 0 {
+		return false
+	}
+	return binary.BigEndian.Uint16(p.Data[int(p.l4)+off:]) == fold(p.pseudo(p.proto, p.end-p.l4))
+}
+
 var (
 	castagnoli = crc32.MakeTable(crc32.Castagnoli)
 	noCRC      = make([]byte, 4)

@@ -183,6 +183,16 @@ func (p *Packet) Replace(off int, b []byte) error {
 	return p.Patch(int(p.payload)+off, b)
 }
 
+// SetData puts b, a packet from the network header on, in place of the whole
+// packet and decodes it. Nothing is repaired: lengths and checksums are the
+// caller's business. b is borrowed until the verdict is sent.
+func (p *Packet) SetData(b []byte) {
+	p.Data, p.FullLen = b, uint32(len(b))
+	p.Attrs &^= Truncated
+	p.Decode()
+	p.edited = true
+}
+
 // Clone copies src into p with bytes of its own, appended to buf[:0], so that
 // it may be kept past the next Receive. It returns the buffer for the next
 // Clone into the same packet.

@@ -396,6 +396,20 @@ func TestDecodeDoesNotAllocate(t *testing.T) {
 	}
 }
 
+func TestChecksumPartial(t *testing.T) {
+	for _, name := range []string{"udp4", "udp6", "tcp4", "tcp6", "icmp6"} {
+		p := decode(fixtures()[name])
+		if p.ChecksumPartial() {
+			t.Errorf("%s: a whole checksum passes for a partial one", name)
+		}
+		field, _ := p.csumField()
+		binary.BigEndian.PutUint16(p.Data[int(p.l4)+field:], fold(p.pseudo(p.proto, p.end-p.l4)))
+		if p.ChecksumOK() || !p.ChecksumPartial() {
+			t.Errorf("%s: partial checksum: right %v, partial %v", name, p.ChecksumOK(), p.ChecksumPartial())
+		}
+	}
+}
+
 func TestSum(t *testing.T) {
 	r := rand.New(rand.NewPCG(3, 4))
 	for range 20000 {

@@ -53,7 +53,7 @@ that drops count: a dropped packet then never was there for what follows.`,
 	f.StringVarP(&o.file, "read", "r", "", "capture `file`")
 	f.StringArrayVarP(&o.rules, "rules", "S", nil, "judge by this rule `file` and no others (repeatable)")
 	f.StringVarP(&o.logDir, "log-dir", "l", "", "write eve.json in this `directory`")
-	f.StringVarP(&o.checksums, "checksums", "k", "all", "whether packets with wrong checksums are left out: all or none")
+	f.StringVarP(&o.checksums, "checksums", "k", "auto", "which packets' checksums are checked: all, auto or none (sums left to hardware always pass)")
 	f.BoolVar(&o.ips, "simulate-ips", false, "judge as if the packets were intercepted")
 	f.StringVar(&o.write, "write", "", "keep what would have passed in this capture `file`")
 	// Options that Suricata's users type by habit and that have nothing to
@@ -89,9 +89,9 @@ func (o *replayOptions) run(files []string, out, errw io.Writer) error {
 	switch o.checksums {
 	case "none":
 		c.IgnoreChecksums = true
-	case "all":
+	case "all", "auto":
 	default:
-		return fmt.Errorf("-k %q: all or none", o.checksums)
+		return fmt.Errorf("-k %q: all, auto or none", o.checksums)
 	}
 	rc := garita.ReplayConfig{Inline: o.ips}
 	if o.logDir == "" {
