@@ -7,6 +7,10 @@ func (t *Tracker) established(s *TCP, g *segment, x, y *half) bool {
 			return false
 		}
 		t.reset(s)
+		if t.cfg.Inline {
+			t.maybeReset(y)
+			return true
+		}
 		y.nextSeq = g.ack
 		x.nextSeq = g.end()
 		if g.dir == ToClient {
@@ -154,6 +158,15 @@ func (t *Tracker) fin(s *TCP, g *segment, x, y *half) bool {
 	return true
 }
 
+// maybeReset takes a reset for no more than it is where packets pass: its
+// receiver, y, may never get it, or may not take it (RFC 5961 §3.2). Both sides
+// are followed as before if they go on, and nothing counts as acknowledged
+// because a reset said so. What it carries is part of no stream.
+func (t *Tracker) maybeReset(y *half) {
+	y.flags |= rstSeen
+	t.seen = true
+}
+
 // resetData is what an accepted RST acknowledges and carries.
 func (t *Tracker) resetData(s *TCP, g *segment, x, y *half) {
 	if g.has(ackFlag) && t.ackOK(s, g, y) {
@@ -186,7 +199,11 @@ func (t *Tracker) closing(s *TCP, g *segment, x, y *half, st State) bool {
 			return false
 		}
 		t.reset(s)
-		t.resetData(s, g, x, y)
+		if t.cfg.Inline {
+			t.maybeReset(y)
+		} else {
+			t.resetData(s, g, x, y)
+		}
 		return true
 	}
 	if g.has(finFlag) && (st == LastAck || st == TimeWait) {

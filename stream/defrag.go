@@ -112,9 +112,11 @@ func (d *Defrag) Memory() int64 { return d.pool.used }
 // next Add. Zone keeps equal addresses apart, as in a flow's key. Drop says
 // that the fragment should not go on (inline). Decoder events are put on p.
 //
-// A packet that is no fragment, or malformed, is left alone.
+// A packet that is no fragment, or whose IP header makes no sense, is left
+// alone. A first fragment too small for its transport header is a fragment like
+// others: receivers take it, so leaving it out would be a way past.
 func (d *Defrag) Add(p *packet.Packet, zone uint32, out *packet.Packet) (done bool, drop Cause) {
-	if !p.IsFragment() || p.Malformed() != 0 {
+	if !p.IsFragment() {
 		return false, NoCause
 	}
 	key := fragKey{id: p.FragID(), zone: zone, version: p.IPVersion()}
@@ -123,6 +125,9 @@ func (d *Defrag) Add(p *packet.Packet, zone uint32, out *packet.Packet) (done bo
 	b := p.Data
 	switch key.version {
 	case 4:
+		if len(b) < 20 {
+			return false, NoCause
+		}
 		copy(key.src[:], b[12:16])
 		copy(key.dst[:], b[16:20])
 		key.proto = b[9]
@@ -133,6 +138,9 @@ func (d *Defrag) Add(p *packet.Packet, zone uint32, out *packet.Packet) (done bo
 		}
 		b = b[:total]
 	case 6:
+		if len(b) < 40 {
+			return false, NoCause
+		}
 		copy(key.src[:], b[8:24])
 		copy(key.dst[:], b[24:40])
 		end := 40 + int(binary.BigEndian.Uint16(b[4:]))
@@ -152,7 +160,7 @@ func (d *Defrag) Add(p *packet.Packet, zone uint32, out *packet.Packet) (done bo
 	d.expire(sec)
 	data := b[hlen:]
 	if key.version == 6 {
-		data = data[8:]
+		data = data[8:] // fragHeader saw that they are there
 	}
 	f := fragment{off: uint32(p.FragOffset())}
 	f.end = f.off + uint32(len(data))

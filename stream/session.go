@@ -251,6 +251,10 @@ func (t *Tracker) dispatch(s *TCP, g *segment, x, y *half, st State) bool {
 		if g.has(rstFlag) {
 			return true
 		}
+		if t.cfg.Inline && s.flags&byReset != 0 && x.flags&rstSeen != 0 && s.prev != Closed && s.prev != None {
+			// The other side may not have had the reset, or not taken it.
+			return t.dispatch(s, g, x, y, s.prev)
+		}
 		// The reset may have been forged: if its sender goes on, so does the
 		// session.
 		if x.flags&rstSeen == 0 && y.flags&rstSeen != 0 && s.prev != Closed && s.prev != None {
