@@ -3,6 +3,7 @@ package garita
 import (
 	"fmt"
 	"runtime/debug"
+	"strings"
 
 	"github.com/garita/garita/app"
 	"github.com/garita/garita/detect"
@@ -107,6 +108,14 @@ func (w *worker) useRules(rs *detect.Ruleset) {
 	w.rules = rs
 	w.some = rs.Stats().Rules > 0
 	w.env.Config.HashFiles = w.e.cfg.App.HashFiles || rs.NeedsFileHashes()
+	if w.log != nil {
+		ja3, ja4 := false, false
+		for _, i := range rs.Rules() {
+			ja3 = ja3 || strings.Contains(i.Text, "ja3")
+			ja4 = ja4 || strings.Contains(i.Text, "ja4")
+		}
+		w.log.Fingerprints(ja3, ja4)
+	}
 	if w.det == nil {
 		w.det = detect.NewWorker(rs)
 	} else {

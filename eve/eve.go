@@ -141,6 +141,8 @@ type Logger struct {
 	depth int
 	// inAlert: what is described stands in an alert, which has all fingerprints.
 	inAlert bool
+	// ja3, ja4: there are rules that ask for these fingerprints.
+	ja3, ja4 bool
 }
 
 // Source is where a packet comes from that records are written for.
@@ -218,6 +220,15 @@ func NewLogger(cfg Config, out *Writer, names func(uint32) string) *Logger {
 		cfg.Location = time.Local
 	}
 	return &Logger{cfg: cfg, out: out, names: names}
+}
+
+// Fingerprints says which fingerprints rules ask for: those are computed, and
+// shown where Suricata then shows them: JA3 in all tls objects, JA4 in those of
+// alerts.
+func (l *Logger) Fingerprints(ja3, ja4 bool) {
+	if l != nil {
+		l.ja3, l.ja4 = ja3, ja4
+	}
 }
 
 // Wants says whether records of a type are written at all.

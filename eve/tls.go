@@ -46,7 +46,7 @@ func (l *Logger) tlsObject(o *object, t *app.TLSTx, f *FlowInfo) {
 	}
 	o.str("version", app.TLSVersionName(t.Version(app.ToClient)))
 	l.validity(o, t, app.ToClient)
-	if l.cfg.JA3 {
+	if l.cfg.JA3 || l.ja3 {
 		if s, h := t.JA3(); s != nil {
 			ja3(o, "ja3", s, h)
 		}
@@ -54,7 +54,7 @@ func (l *Logger) tlsObject(o *object, t *app.TLSTx, f *FlowInfo) {
 			ja3(o, "ja3s", s, h)
 		}
 	}
-	if h := t.JA4(); (l.cfg.JA4 || l.inAlert) && h != nil {
+	if h := t.JA4(); (l.cfg.JA4 || l.ja4 && l.inAlert) && h != nil {
 		o.bytes("ja4", h)
 	}
 	if t.Leaf[app.ToServer].DER != nil {
@@ -135,7 +135,7 @@ func (l *Logger) quicObject(o *object, t *app.QUICTx) {
 			ja3(o, "ja3s", s, h)
 		}
 	}
-	if h := t.JA4(); (l.cfg.JA4 || l.inAlert) && h != nil {
+	if h := t.JA4(); (l.cfg.JA4 || l.ja4 && l.inAlert) && h != nil {
 		o.bytes("ja4", h)
 	}
 	if len(t.Hello.Extensions) > 0 {
