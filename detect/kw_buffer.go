@@ -76,7 +76,7 @@ var legacyModifiers = map[string]app.Field{
 // headerBuffers are the packet's headers.
 var headerBuffers = map[string]special{
 	"ipv4.hdr": bufIPv4Header, "ipv6.hdr": bufIPv6Header, "tcp.hdr": bufTCPHeader, "udp.hdr": bufUDPHeader,
-	"icmpv4.hdr": bufICMPv4Header, "icmpv6.hdr": bufICMPv6Header,
+	"ip.src": bufSrcAddr, "ip.dst": bufDstAddr, "icmpv4.hdr": bufICMPv4Header, "icmpv6.hdr": bufICMPv6Header,
 }
 
 func addBuffers(m map[string]keyword) {

@@ -126,6 +126,8 @@ func TestPacketKeywords(t *testing.T) {
 		{"ip", "ipv4.hdr; content:\"|40 11|\"; offset:8;", pkt(17, ""), true},
 		{"ip", "l3_proto:ipv6;", pktFrom("2001:db8::1", "2001:db8::2", 1, 2, 17, ""), true},
 		{"ip", "l3_proto:ipv6;", pkt(17, ""), false},
+		{"ip", "ip.src; content:\"|0a 00 00 01|\"; startswith; endswith;", pkt(17, ""), true},
+		{"ip", "ip.dst; content:\"|0a 00 00 01|\";", pkt(17, ""), false},
 	} {
 		set := compile(t, Config{}, `alert `+c.head+` any any -> any any (`+c.opts+` sid:1;)`)
 		if got := len(sids(t, set, &Input{Packet: c.p})) == 1; got != c.want {

@@ -149,8 +149,8 @@ const (
 	bufICMPv4Header
 	bufICMPv6Header
 	bufBase64
-	bufFileMagic
-	bufFrame
+	bufSrcAddr // the address as 4 or 16 bytes
+	bufDstAddr
 )
 
 // pbuf is a chain on a buffer of the packet's headers.

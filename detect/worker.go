@@ -459,6 +459,8 @@ func (w *Worker) payload(s *sig, c *chain, in *Input, payload []byte) (ok, strea
 // headerBytes is one of the packet's headers.
 func headerBytes(sp special, p *packet.Packet) ([]byte, bool) {
 	switch sp {
+	case bufSrcAddr, bufDstAddr:
+		return addrBytes(sp, p)
 	case bufIPv4Header, bufIPv6Header:
 		v := uint8(4)
 		if sp == bufIPv6Header {
@@ -493,6 +495,21 @@ func headerBytes(sp special, p *packet.Packet) ([]byte, bool) {
 		return icmpHeader(p, h), true
 	}
 	return nil, false
+}
+
+func addrBytes(sp special, p *packet.Packet) ([]byte, bool) {
+	off, n := 12, 4
+	switch p.IPVersion() {
+	case 4:
+	case 6:
+		off, n = 8, 16
+	default:
+		return nil, false
+	}
+	if sp == bufDstAddr {
+		off += n
+	}
+	return p.Data[off : off+n], true
 }
 
 // icmpHeader is the header of a message with what belongs to it by its type:
