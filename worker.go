@@ -331,12 +331,12 @@ func tracked(proto uint8) bool {
 // checksumOK says whether a receiver would take p; if not, its bytes are no
 // part of any stream. A kernel that forwards looks at no transport checksum, so
 // on a live queue too it is looked at here, unless hardware has done so or the
-// sum is still to be filled in.
+// sum is still to be filled in: in a capture that shows in the sum itself.
 func (w *worker) checksumOK(p *packet.Packet) bool {
 	if w.e.cfg.IgnoreChecksums || w.live && p.Offload&packet.CsumNotVerified == 0 && p != &w.whole {
 		return true
 	}
-	return p.ChecksumOK()
+	return p.ChecksumOK() || !w.live && p.ChecksumPartial()
 }
 
 // zone keeps flows apart that share addresses and ports: those of different
