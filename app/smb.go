@@ -111,6 +111,14 @@ type smbParser struct {
 	opens   map[smbID]*smbOpen
 	pending map[uint64]smbRequest
 	dir     [2]smbDir
+	head    smbHead
+}
+
+// smbHead is what the header of the message being read says.
+type smbHead struct {
+	session uint64
+	tree    uint32
+	status  uint32
 }
 
 type smbDir struct {
@@ -224,7 +232,7 @@ func (p *smbParser) message(c *Conn, d Dir, b []byte, size int) {
 }
 
 func (p *smbParser) add(c *Conn, d Dir, version uint8) *SMBTx {
-	t := &SMBTx{Version: version, Dialect: p.dialect}
+	t := &SMBTx{Version: version, Dialect: p.dialect, Session: p.head.session, Tree: p.head.tree}
 	t.From = d
 	c.add(t)
 	return t
@@ -364,6 +372,9 @@ func (p *smbParser) rpc(c *Conn, d Dir, o *smbOpen, version uint8, command uint1
 		for i, x := range o.calls {
 			if x.Call != call {
 				continue
+			}
+			if d == ToClient {
+				x.Status, x.Answered = p.head.status, true
 			}
 			for _, e := range [2]Dir{ToServer, ToClient} {
 				if call.whole[e] {

@@ -54,6 +54,7 @@ func (p *smbParser) smb1(c *Conn, d Dir, b []byte, size int) {
 	unicode := b[11]&0x80 != 0
 	tree, user := uint32(le.Uint16(b[24:])), uint64(le.Uint16(b[28:]))
 	// Process and multiplex identifiers tell requests apart.
+	p.head = smbHead{user, tree, le.Uint32(b[5:])}
 	key := uint64(le.Uint16(b[26:]))<<16 | uint64(le.Uint16(b[30:])) | 1<<63
 	if response != (d == ToClient) {
 		t := p.add(c, d, 1)

@@ -29,6 +29,7 @@ func (p *smbParser) smb2(c *Conn, d Dir, b []byte, size int) {
 	}
 	session := le.Uint64(b[40:])
 	body := b[smb2Header:]
+	p.head = smbHead{session, tree, le.Uint32(b[8:])}
 	if response != (d == ToClient) {
 		t := p.add(c, d, 2)
 		t.Command = command

@@ -102,6 +102,9 @@ func smbObject(o *object, t *app.SMBTx) {
 		o.bytes("share", t.Share)
 	case t.NamedPipe != nil:
 		o.bytes("named_pipe", t.NamedPipe)
+		if t.Version == 2 {
+			o.str("share_type", "PIPE")
+		}
 	}
 	if len(t.Filename) > 0 {
 		o.bytes("filename", t.Filename)
