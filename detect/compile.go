@@ -756,7 +756,7 @@ func (b *builder) tcp() bool { return b.s.protos == nil || b.s.protos.has(6) }
 func (s *sig) addressConds() bool {
 	for i := range s.conds {
 		switch s.conds[i].op {
-		case condSameIP, condXbit, condHostbit:
+		case condSameIP, condXbit, condHostbit, condIPRep:
 		default:
 			return false
 		}

@@ -57,6 +57,7 @@ const (
 	condEngineEvent
 	condFlowvar
 	condAppEvent
+	condIPRep
 )
 
 // match evaluates one condition. The head of the rule has matched already.
@@ -168,6 +169,8 @@ func (w *Worker) match(c *cond, in *Input) bool {
 		return in.Flow != nil && c.num.match(in.Flow.Bytes[c.a])
 	case condL3:
 		return uint32(p.IPVersion()) == c.a
+	case condIPRep:
+		return w.ipRep(c)
 	case condAppEvent:
 		return w.connEvent(c, in)
 	case condFlowvar:

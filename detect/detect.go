@@ -53,6 +53,8 @@ type Config struct {
 	// Env lists what the requires keyword may ask for besides keywords; nil:
 	// the features of a plain build.
 	Features []string
+	// Reputation of addresses, for iprep; nil refuses such rules.
+	Reputation *Reputation
 	// Thresholds are the entries of threshold.config.
 	Thresholds []ThresholdEntry
 }

@@ -72,6 +72,7 @@ func keywordTable() map[string]keyword {
 		"fragoffset": {kwFragOffset, needs, false},
 		"ip_proto":   {kwIPProto, needs, false},
 		"sameip":     {kwSameIP, none, false},
+		"iprep":      {kwIPRep, needs, false},
 		"l3_proto":   {kwL3Proto, needs, false},
 		"itype":      {kwIType, needs, false},
 		"icode":      {kwICode, needs, false},

@@ -407,6 +407,25 @@ func TestReplace(t *testing.T) {
 	}
 }
 
+func TestIPRep(t *testing.T) {
+	rep := &Reputation{}
+	if bad := rep.AddCategories("1,BadHosts,Known bad\n2,Good,Known good\nx"); !slices.Equal(bad, []int{3}) {
+		t.Fatal(bad)
+	}
+	if bad := rep.AddScores("10.0.0.1,1,50\n203.0.113.0/24,1,20\n203.0.113.5,2,100\n1.2.3.4,1,500\n"); !slices.Equal(bad, []int{4}) {
+		t.Fatal(bad)
+	}
+	for opts, want := range map[string]bool{
+		"any,BadHosts,>,30": true, "src,BadHosts,>,60": false, "dst,BadHosts,=,20": true, "both,badhosts,>,10": true, "both,BadHosts,>,30": false,
+		"dst,Good,isset": true, "src,Good,isset": false, "src,Good,isnotset": true,
+	} {
+		set := compile(t, Config{Reputation: rep}, `alert ip any any -> any any (iprep:`+opts+`; sid:1;)`)
+		if got := len(sids(t, set, &Input{Packet: pkt(17, "x")})) == 1; got != want {
+			t.Errorf("%s: %v", opts, got)
+		}
+	}
+}
+
 func TestHostBits(t *testing.T) {
 	set := compile(t, Config{}, `alert udp any any -> any any (content:"set"; xbits:set,b,track ip_src,expire 10; noalert; sid:1;)`,
 		`alert udp any any -> any any (content:"ask"; xbits:isset,b,track ip_src; sid:2;)`)
