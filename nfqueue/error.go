@@ -20,6 +20,10 @@ type Error struct {
 	Errno unix.Errno
 	Msg   string // the kernel's own words (extended acknowledgement), often empty
 	Help  string // what it means and what to do about it, may be empty
+
+	// Reply: this is the kernel's answer to a verdict, which came with the
+	// packets; the socket is well.
+	Reply bool
 }
 
 func (e *Error) Error() string {

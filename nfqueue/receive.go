@@ -197,7 +197,7 @@ func (q *Queue) reply(msg []byte) {
 		return
 	}
 	e := newError("verdict", q.cfg.Queue, errno)
-	e.Msg = text
+	e.Msg, e.Reply = text, true
 	if errno == unix.EPERM {
 		e.Help = "the process lost CAP_NET_ADMIN, or another program took the queue"
 	}
