@@ -247,7 +247,10 @@ func (e *Engine) guard(ctx context.Context) {
 // the error (a *RuleError for rules and policies) says what is wrong.
 //
 // The work is done on a thread of the lowest priority: where the processors
-// are busy judging packets, a reload takes longer rather than they wait.
+// are busy judging packets, a reload takes longer rather than they wait. For
+// that, GOMAXPROCS should be greater than the number of queues; otherwise
+// workers wait for Go's scheduler (99 of 100 packets within 60 ms instead of
+// 10, measured with 36,296 rules on two processors).
 func (e *Engine) Reload() error {
 	e.reloading.Lock()
 	defer e.reloading.Unlock()

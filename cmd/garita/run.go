@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
+	"runtime"
 	"strings"
 	"time"
 
@@ -150,6 +151,13 @@ func (o *runOptions) run(ctx context.Context, errw io.Writer) error {
 	signal.Notify(signals, unix.SIGHUP, unix.SIGTERM, unix.SIGINT)
 	defer signal.Stop(signals)
 
+	if os.Getenv("GOMAXPROCS") == "" {
+		// Go shares out as many turns as there are processors, and a worker
+		// that has a packet would wait up to 10 ms for the turn of a reload or
+		// of the garbage collector. With two turns more it is the kernel that
+		// shares out, and it knows priorities.
+		runtime.GOMAXPROCS(runtime.GOMAXPROCS(0) + 2)
+	}
 	e, err := garita.New(c.Config)
 	if err != nil {
 		return explain(err)
