@@ -57,6 +57,8 @@ func (s *dataset) key(dst []byte, data []byte) []byte {
 	return append(dst, data...)
 }
 
+var setKinds = map[string]datasetKind{"string": setString, "md5": setMD5, "sha256": setSHA256, "ipv4": setIPv4, "ip": setIP}
+
 // setSizes are the lengths that values must have: sums and addresses are
 // looked up as they are, a transform such as to_md5 makes them.
 var setSizes = [...]int{setMD5: 16, setSHA256: 32, setIPv4: 4, setIP: 0}
@@ -139,7 +141,7 @@ func (b *builder) dataset(v string, rep bool) error {
 		arg = strings.TrimSpace(arg)
 		switch word {
 		case "type":
-			k, ok := map[string]datasetKind{"string": setString, "md5": setMD5, "sha256": setSHA256, "ipv4": setIPv4, "ip": setIP}[arg]
+			k, ok := setKinds[arg]
 			if !ok {
 				return b.fail(0, "unknown type "+strconv.Quote(arg), "string, md5, sha256, ipv4 or ip")
 			}
@@ -157,6 +159,18 @@ func (b *builder) dataset(v string, rep bool) error {
 		}
 	}
 	set := b.c.sets[name]
+	if set == nil {
+		for _, d := range b.c.cfg.Datasets {
+			if k, ok := setKinds[d.Type]; ok && d.Name == name {
+				if !kinded {
+					kind, kinded = k, true
+				}
+				if load == "" {
+					load = d.Load
+				}
+			}
+		}
+	}
 	switch {
 	case set == nil:
 		if !kinded {

@@ -53,10 +53,20 @@ type Config struct {
 	// Env lists what the requires keyword may ask for besides keywords; nil:
 	// the features of a plain build.
 	Features []string
+	// Datasets are the sets that the configuration declares (section datasets);
+	// rules may name them without a type.
+	Datasets []DatasetConfig
 	// Reputation of addresses, for iprep; nil refuses such rules.
 	Reputation *Reputation
 	// Thresholds are the entries of threshold.config.
 	Thresholds []ThresholdEntry
+}
+
+// DatasetConfig declares a dataset.
+type DatasetConfig struct {
+	Name string
+	Type string // string, md5, sha256, ipv4 or ip
+	Load string // file to fill it from; "" begins empty
 }
 
 // Class is a classtype.

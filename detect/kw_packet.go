@@ -277,6 +277,12 @@ func kwDecodeEvent(b *builder, v string) error {
 		return kwStreamEvent(b, s)
 	}
 	e, ok := packet.EventByName(name)
+	if !ok && strings.HasPrefix(name, "afpacket.") {
+		// Events of a source that is not used here.
+		b.hasEvent = true
+		b.packetCond(cond{op: condNever})
+		return nil
+	}
 	if !ok {
 		return b.fail(0, "unknown event "+strconv.Quote(v), "")
 	}

@@ -14,7 +14,7 @@ type txState struct {
 
 type txDir struct {
 	done  bool
-	ran   [2]uint64 // groups that need not run again
+	ran   []uint64 // groups that need not run again, one bit each
 	rules []ruleState
 }
 
@@ -48,7 +48,8 @@ func (w *Worker) Forget(b *app.TxBase) {
 	if st, ok := b.Detect.(*txState); ok {
 		b.Detect = nil
 		for d := range st.dir {
-			st.dir[d] = txDir{rules: st.dir[d].rules[:0]}
+			clear(st.dir[d].ran)
+			st.dir[d] = txDir{ran: st.dir[d].ran, rules: st.dir[d].rules[:0]}
 		}
 		if len(w.spare) < 1024 && st.rs == w.rs {
 			w.spare = append(w.spare, st)
@@ -113,17 +114,20 @@ func (w *Worker) inspectTx(in *Input, tx app.Tx) {
 	w.gen0()
 	w.cand = w.cand[:0]
 	groups := rs.tx[b.Proto][d]
+	for len(sd.ran)*64 < len(groups) {
+		sd.ran = append(sd.ran, 0)
+	}
 	for i := range groups {
 		g := &groups[i]
 		if g.stage > progress && g.kind != app.KindBody && !in.EndOfFlow {
 			continue
 		}
-		if sd.ran[i>>6&1]>>(i&63)&1 != 0 {
+		if sd.ran[i>>6]>>(i&63)&1 != 0 {
 			continue
 		}
 		w.scanTx(g, in, tx, d)
 		if g.kind != app.KindBody && progress > g.stage || g.kind != app.KindBody && g.stage > 0 && progress >= g.stage || through {
-			sd.ran[i>>6&1] |= 1 << (i & 63)
+			sd.ran[i>>6] |= 1 << (i & 63)
 		}
 	}
 	for _, id := range rs.txPlain[b.Proto][d] {
