@@ -1,6 +1,8 @@
 package divert
 
 import (
+	"encoding/binary"
+	"errors"
 	"fmt"
 
 	"github.com/google/nftables/expr"
@@ -11,7 +13,7 @@ import (
 
 // Found is what of ours is in a network namespace.
 type Found struct {
-	Table     string    // "inet garita" or "inet garita-lock"
+	Table     string    // "inet garita", "inet garita-lock", or such as "legacy IPv4 security"
 	Ownership Ownership // of this table; a table beside its lock counts as Locked
 	Owner     Owner     // who lives and owns it; PortID 0 = nobody
 	Chains    []FoundChain
@@ -51,12 +53,17 @@ func (f *Found) String() string {
 // List says what of ours is in the network namespace of the calling thread. It
 // changes nothing. Errors are as those of Install.
 func List() ([]Found, error) {
+	old := foundLegacy()
 	s, err := openSession(0)
 	if err != nil {
+		if old != nil && errors.Is(err, ErrNoNFTables) {
+			return old, nil
+		}
 		return nil, err
 	}
 	defer s.close()
-	return s.list()
+	found, err := s.list()
+	return append(found, old...), err
 }
 
 func (s *session) list() ([]Found, error) {
@@ -147,15 +154,21 @@ func (f *Found) queueRule(exprs []byte) {
 // Like [Diversion.Remove] it makes the kernel drop what waits in any queue of the
 // namespace.
 func Clean() ([]string, error) {
+	what, lerr := cleanLegacy()
 	s, err := openSession(0)
 	if err != nil {
-		return nil, err
+		if errors.Is(err, ErrNoNFTables) && what != nil {
+			return what, lerr
+		}
+		return what, errors.Join(lerr, err)
 	}
 	defer s.close()
 	found, err := s.removeTables(0)
-	var what []string
 	for i := range found {
 		what = append(what, found[i].String())
+	}
+	if lerr != nil {
+		err = errors.Join(lerr, err)
 	}
 	return what, err
 }
@@ -197,3 +210,5 @@ func (s *session) removeTables(self uint32) ([]Found, error) {
 		}
 	}
 }
+
+func native16(b []byte) uint16 { return binary.NativeEndian.Uint16(b) }

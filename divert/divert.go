@@ -56,7 +56,8 @@ type Diversion struct {
 	mu       sync.Mutex
 	spec     Spec
 	ssh      []uint16
-	sess     *session // nil after Remove and Close
+	sess     *session // nil after Remove and Close, and with the legacy backend
+	leg      *legacy  // the legacy backend, until Remove and Close
 	feat     features
 	owner    Ownership
 	want     *state // as the kernel listed it right after the last change
@@ -74,7 +75,8 @@ type Diversion struct {
 // are replaced, so that nothing that waits is lost; otherwise it is replaced in
 // the same transaction. While another garita lives, Install fails with
 // [*OwnedError]. Other errors are [*SpecError] (joined) and [*Error], whose Reason may
-// be ErrNoNFTables, ErrNoQueue or ErrPrivilege. After an error nothing has
+// be ErrNoNFTables, ErrNoLegacy, ErrNoQueue or ErrPrivilege. A kernel without
+// nf_tables gets the rules in its legacy tables, unless Backend forbids it. After an error nothing has
 // changed.
 func Install(spec Spec) (*Diversion, error) {
 	if err := spec.Validate(); err != nil {
@@ -84,8 +86,36 @@ func Install(spec Spec) (*Diversion, error) {
 	if spec.Fail == FailClosed {
 		owner = Persistent
 	}
-	return install(spec, owner)
+	if spec.Backend == BackendLegacy {
+		return installLegacy(spec)
+	}
+	d, err := install(spec, owner)
+	if errors.Is(err, ErrNoNFTables) && spec.Backend == BackendAuto {
+		old, lerr := installLegacy(spec)
+		if lerr != nil {
+			return nil, errors.Join(err, lerr)
+		}
+		return old, nil
+	}
+	return d, err
 }
+
+func installLegacy(spec Spec) (*Diversion, error) {
+	d := &Diversion{spec: spec.clone(), owner: Unowned}
+	d.ssh = d.spec.sshPorts()
+	var err error
+	if d.leg, err = openLegacy(&d.spec); err != nil {
+		return nil, err
+	}
+	if err := d.apply(); err != nil {
+		_ = d.close()
+		return nil, err
+	}
+	return d, nil
+}
+
+// gone says that there is nothing any more that could be changed.
+func (d *Diversion) gone() bool { return d.sess == nil && d.leg == nil }
 
 func install(spec Spec, owner Ownership) (*Diversion, error) {
 	d := &Diversion{
@@ -144,6 +174,13 @@ const maxAttempts = 100
 // apply makes the kernel's state what d.spec says, trying what this kernel has
 // not until what it has is known.
 func (d *Diversion) apply() error {
+	if d.leg != nil {
+		if err := d.leg.apply(&d.spec, d.ssh); err != nil {
+			return err
+		}
+		d.stopped, d.degraded = false, d.leg.degraded(&d.spec)
+		return nil
+	}
 	for attempt := 1; ; attempt++ {
 		now, err := d.sess.read()
 		if err != nil {
@@ -345,6 +382,9 @@ func (d *Diversion) note() {
 func (d *Diversion) Backend() Backend {
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	if d.spec.Backend == BackendLegacy || d.leg != nil {
+		return BackendLegacy
+	}
 	if d.feat.native {
 		return BackendNative
 	}
@@ -395,10 +435,17 @@ func (d *Diversion) SSHPorts() []uint16 {
 func (d *Diversion) Stop() error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if d.sess == nil {
+	if d.gone() {
 		return ErrStopped
 	}
 	if d.stopped {
+		return nil
+	}
+	if d.leg != nil {
+		if err := d.leg.stop(); err != nil {
+			return err
+		}
+		d.stopped = true
 		return nil
 	}
 	for attempt := 1; ; attempt++ {
@@ -440,8 +487,14 @@ func (d *Diversion) Stop() error {
 func (d *Diversion) Remove() error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if d.sess == nil {
+	if d.gone() {
 		return nil
+	}
+	if d.leg != nil {
+		if err := d.leg.remove(); err != nil {
+			return err
+		}
+		return d.close()
 	}
 	if _, err := d.sess.removeTables(d.sess.nl.PID()); err != nil {
 		return err
@@ -455,7 +508,7 @@ func (d *Diversion) Remove() error {
 func (d *Diversion) Close() error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if d.sess == nil {
+	if d.gone() {
 		return nil
 	}
 	return d.close()
@@ -463,6 +516,12 @@ func (d *Diversion) Close() error {
 
 func (d *Diversion) close() error {
 	d.stopped = true
+	if d.leg != nil {
+		err := d.leg.close()
+		d.leg = nil
+		d.spec.Backend = BackendLegacy // still what it was
+		return err
+	}
 	err := errors.Join(d.sess.close(), d.monitor.Close())
 	d.sess = nil
 	return err
@@ -473,7 +532,7 @@ func (d *Diversion) close() error {
 func (d *Diversion) Reinstall() error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if d.sess == nil {
+	if d.gone() {
 		return ErrStopped
 	}
 	return d.apply()
@@ -492,7 +551,7 @@ func (d *Diversion) Update(spec Spec) error {
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if d.sess == nil {
+	if d.gone() {
 		return ErrStopped
 	}
 	old, oldSSH := d.spec, d.ssh
@@ -514,8 +573,11 @@ func (d *Diversion) Update(spec Spec) error {
 func (d *Diversion) Check() error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if d.sess == nil || d.stopped {
+	if d.gone() || d.stopped {
 		return ErrStopped
+	}
+	if d.leg != nil {
+		return d.leg.check()
 	}
 	now, err := d.sess.read()
 	if err != nil {
@@ -527,11 +589,15 @@ func (d *Diversion) Check() error {
 	return nil
 }
 
-// SyscallConn gives access to the netlink socket that owns the table. Ownership
+// SyscallConn gives access to the netlink socket that owns the table (with the
+// legacy backend, the socket that tells that the owner lives). Ownership
 // follows the open file: a process that holds a duplicate keeps the table alive.
 func (d *Diversion) SyscallConn() (syscall.RawConn, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	if d.leg != nil {
+		return d.leg.syscallConn()
+	}
 	if d.sess == nil {
 		return nil, ErrStopped
 	}

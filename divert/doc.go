@@ -49,6 +49,17 @@
 // The queue rule is the native nftables expression where the kernel has it
 // (CONFIG_NFT_QUEUE) and else the xtables target NFQUEUE through nft_compat.
 //
+// # Without nf_tables
+//
+// Where the kernel has no nf_tables, or with BackendLegacy, the same chains are
+// made in the legacy tables, by package iptc: chains named garita-… in the table
+// security (mangle at Prerouting and Postrouting), entered by a jump that is the
+// first rule of the built-in chain. Everybody else's rules and counters stay as
+// they are. It cannot do all that nftables can: the rules outlive the process in
+// either mode (failing open they then only let traffic by), flows are spread over
+// queues by address alone, and nobody is told of changes, so Watch looks once a
+// second. [Diversion.Degraded] says what applies.
+//
 // All of it needs CAP_NET_ADMIN in the user namespace that owns the network
 // namespace; reading the state ([List], [Diversion.Check]) needs the same, because the
 // kernel asks for it on every nfnetlink request.

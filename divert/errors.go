@@ -9,9 +9,10 @@ import (
 )
 
 var (
-	// ErrNoNFTables: this kernel has no nf_tables (or not for family inet). The
-	// way around it, the legacy tables, is not available in this version.
-	ErrNoNFTables = errors.New("this kernel has no nf_tables for family inet; the legacy iptables backend is not available in this version")
+	// ErrNoNFTables: this kernel has no nf_tables (or not for family inet).
+	ErrNoNFTables = errors.New("this kernel has no nf_tables for family inet")
+	// ErrNoLegacy: this kernel has no legacy tables.
+	ErrNoLegacy = errors.New("this kernel has no legacy tables (CONFIG_IP_NF_IPTABLES_LEGACY, CONFIG_IP6_NF_IPTABLES_LEGACY)")
 	// ErrNoQueue: nf_tables is there, but no way to queue from it.
 	ErrNoQueue = errors.New("this kernel can not queue from nftables: it has neither the queue expression (CONFIG_NFT_QUEUE) nor the NFQUEUE target with nft_compat (CONFIG_NFT_COMPAT, CONFIG_NETFILTER_XT_TARGET_NFQUEUE)")
 	// ErrPrivilege: CAP_NET_ADMIN is missing.

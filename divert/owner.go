@@ -13,17 +13,17 @@ import (
 // Owner is the netlink socket that owns a table, and the process behind it as
 // far as it could be found.
 type Owner struct {
-	PortID  uint32 // netlink port of the owning socket; 0 = nobody
+	PortID  uint32 // netlink port of the owning socket; 0 = nobody, or a legacy owner
 	PID     int    // process that holds the socket, 0 = could not be seen
 	Command string // its name, if PID is known
 }
 
 func (o Owner) String() string {
 	switch {
-	case o.PortID == 0:
-		return "nobody"
 	case o.PID != 0:
 		return fmt.Sprintf("process %d (%s)", o.PID, o.Command)
+	case o.PortID == 0:
+		return "nobody"
 	}
 	return fmt.Sprintf("netlink port %d, of a process that can not be seen from here; "+
 		"as root, find the line of that Pid in /proc/net/netlink, and its inode in `ls -l /proc/[0-9]*/fd | grep socket:`", o.PortID)

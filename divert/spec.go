@@ -88,15 +88,22 @@ const (
 	// BackendCompat is the xtables target NFQUEUE inside an nftables rule
 	// (CONFIG_NFT_COMPAT and CONFIG_NETFILTER_XT_TARGET_NFQUEUE).
 	BackendCompat
+	// BackendLegacy is the NFQUEUE target in rules of the legacy tables
+	// (ip_tables, ip6_tables): security, or mangle at Prerouting, Postrouting and
+	// where there is no security. IPv4 and IPv6 are changed one after the other,
+	// and the rules outlive the process.
+	BackendLegacy
 )
 
-// String is "auto", "native" or "compat".
+// String is "auto", "native", "compat" or "legacy".
 func (b Backend) String() string {
 	switch b {
 	case BackendNative:
 		return "native"
 	case BackendCompat:
 		return "compat"
+	case BackendLegacy:
+		return "legacy"
 	}
 	return "auto"
 }
@@ -230,7 +237,10 @@ func (s *Spec) Validate() error {
 	if s.Fail > FailClosed {
 		bad("Fail", strconv.Itoa(int(s.Fail)), "neither open nor closed")
 	}
-	if s.Backend > BackendCompat {
+	if s.Backend == BackendLegacy && s.Priority != [5]int32{} {
+		bad("Priority", fmt.Sprint(s.Priority), "legacy tables have priorities of their own")
+	}
+	if s.Backend > BackendLegacy {
 		bad("Backend", strconv.Itoa(int(s.Backend)), "no such backend")
 	}
 	if c := s.Lifelines.SSHConnection; c != "" && !s.Lifelines.DivertSSH {

@@ -25,12 +25,22 @@ import (
 //	    }
 //	}
 //
-// A change between two calls is found at once by the second.
+// A change between two calls is found at once by the second. Legacy tables tell
+// nobody when they change: they are looked at once a second.
 func (d *Diversion) Watch(ctx context.Context) error {
 	d.watching.Lock()
 	defer d.watching.Unlock()
 	if err := ctx.Err(); err != nil {
 		return err
+	}
+	d.mu.Lock()
+	old := d.leg != nil
+	d.mu.Unlock()
+	if old {
+		return d.watchLegacy(ctx)
+	}
+	if d.monitor == nil {
+		return ErrStopped // a legacy one that is over
 	}
 	nl := d.monitor
 	if err := nl.JoinGroup(unix.NFNLGRP_NFTABLES); err != nil {
