@@ -13,6 +13,7 @@ const (
 	smb1Trans       = 0x25
 	smb1ReadX       = 0x2e
 	smb1WriteX      = 0x2f
+	smb1Trans2      = 0x32
 	smb1Negotiate   = 0x72
 	smb1SetupX      = 0x73
 	smb1TreeConnect = 0x75
@@ -46,6 +47,27 @@ func smb1ID(fid uint16) (id smbID) {
 	return id
 }
 
+// smb1Sets says whether a TRANS2 request of a message b deletes or renames a
+// file (MS-CIFS §2.2.6: SET_PATH_INFORMATION and SET_FILE_INFORMATION, by their
+// level of information).
+func smb1Sets(b []byte, k smb1Block) bool {
+	if len(k.words) < 30 || k.words[29] != 0 || k.words[28] != 6 && k.words[28] != 8 {
+		return false
+	}
+	at := int(binary.LittleEndian.Uint16(k.words[20:]))
+	if k.words[28] == 8 {
+		at += 2 // behind the file's identifier
+	}
+	if at+2 > len(b) {
+		return false
+	}
+	switch binary.LittleEndian.Uint16(b[at:]) {
+	case 0x102, 1013, 1010:
+		return true
+	}
+	return false
+}
+
 // smb1 takes a message of SMB 1, or the beginning of one of size bytes.
 func (p *smbParser) smb1(c *Conn, d Dir, b []byte, size int) {
 	le := binary.LittleEndian
@@ -74,6 +96,9 @@ func (p *smbParser) smb1(c *Conn, d Dir, b []byte, size int) {
 	}
 	if ok && p.smb1Data(c, b, k, command, key, tree, user, size) {
 		return
+	}
+	if ok && command == smb1Trans2 && !smb1Sets(b, k) {
+		return // what asks for information only is no transaction
 	}
 	t := p.add(c, d, 1)
 	t.Command, t.MessageID, t.Session, t.Tree = command, key&^(1<<63), user, tree

@@ -14,6 +14,8 @@ const (
 	smb2Read        = 8
 	smb2Write       = 9
 	smb2Ioctl       = 11
+	smb2Cancel      = 12
+	smb2GetInfo     = 16
 	smb2PipeCall    = 0x0011c017 // FSCTL_PIPE_TRANSCEIVE
 )
 
@@ -87,6 +89,9 @@ func (p *smbParser) smb2(c *Conn, d Dir, b []byte, size int) {
 			p.rpc(c, d, o, 2, command, b[at:at+n])
 		}
 		return
+	}
+	if command == smb2GetInfo || command == smb2Cancel {
+		return // what asks for information only is no transaction, nor what takes a request back
 	}
 	t := p.add(c, d, 2)
 	t.Command, t.MessageID, t.Session, t.Tree = command, id, session, tree

@@ -106,8 +106,11 @@ func smbObject(o *object, t *app.SMBTx) {
 			o.str("share_type", "PIPE")
 		}
 	}
-	if len(t.Filename) > 0 {
+	switch create := t.Version == 1 && t.Command == 0xa2 || t.Version == 2 && t.Command == 5; {
+	case len(t.Filename) > 0:
 		o.bytes("filename", t.Filename)
+	case create:
+		o.str("filename", "<share_root>")
 	}
 	if t.User != nil || t.Domain != nil || t.Host != nil {
 		o.open("ntlmssp")
