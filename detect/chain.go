@@ -78,7 +78,6 @@ type matcher struct {
 	w       *Worker
 	in      *Input
 	packet  bool // buf is the packet's payload: replace is possible
-	sg      *sig
 	b64     bool
 	edits   int
 }

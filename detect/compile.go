@@ -26,18 +26,12 @@ type builder struct {
 	vars   []string
 	b64    *list // base64_data
 
-	tsOnly, tcOnly bool // a buffer of one direction is used
-	proto          string
-	fast           bool // a fast_pattern was chosen
-	noMPM          bool
-	thresholdSeen  bool
-	seen           map[string]int
-	file           []txCond
-	appConds       []condList
-	hasEvent       bool // decoder events only
-	appProtoSet    bool
-	requires       bool
-	prefilterWant  bool
+	proto    string
+	fast     bool // a fast_pattern was chosen
+	seen     map[string]int
+	appConds []condList
+	hasEvent bool // decoder events only
+	requires bool
 }
 
 // list is what a rule wants of one buffer.
@@ -47,7 +41,6 @@ type list struct {
 	nodes []node
 	conds []txCond
 	abs   absence
-	at    int // position of the option, for messages
 }
 
 // condList is conditions on a transaction at one stage in some directions.

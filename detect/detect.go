@@ -208,8 +208,7 @@ type Alert struct {
 	// Rated: the action was changed by a rate_filter to NewAction.
 	NewAction rule.Action
 
-	sig     *sig
-	payload bool
+	sig *sig
 }
 
 // Edit replaces bytes of the packet's payload.

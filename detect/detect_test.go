@@ -11,7 +11,6 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/garita/garita/app"
 	"github.com/garita/garita/packet"
 	"github.com/garita/garita/rule"
 )
@@ -143,5 +142,3 @@ func TestEmergingThreats(t *testing.T) {
 		t.Errorf("%d rules refused", set.Stats().Refused)
 	}
 }
-
-var _ = app.ToServer

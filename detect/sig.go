@@ -74,7 +74,6 @@ type protoSet [4]uint64
 
 func (s *protoSet) has(p uint8) bool { return s[p>>6]>>(p&63)&1 != 0 }
 func (s *protoSet) set(p uint8)      { s[p>>6] |= 1 << (p & 63) }
-func (s *protoSet) clear(p uint8)    { s[p>>6] &^= 1 << (p & 63) }
 
 type flowFlags uint16
 
@@ -165,7 +164,6 @@ type chain struct {
 	nodes []node
 	// base64 is matched on what a base64_decode node of this chain decoded.
 	base64 *chain
-	vars   uint8 // number of byte variables
 }
 
 // orderKey sorts sigs: action, then what they do to shared state, then

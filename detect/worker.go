@@ -23,7 +23,6 @@ type Worker struct {
 	cand  []uint32
 	mark  []uint32 // generation in which a sig became a candidate
 	txc   []uint32 // sigs on transactions whose pattern was found in the payload
-	txl   []uint32
 	hits  []hit
 	edits []Edit
 	b64   []byte
@@ -38,7 +37,6 @@ type Worker struct {
 
 	bodies []bodyWindow
 	xbufs  []xbuf
-	xgen   uint32
 	spare  []*txState
 }
 

@@ -48,7 +48,7 @@ func Unescape(s string) string {
 // Content turns the text of a content, without its quotes, into bytes:
 // |0d 0a| is hex, and ; " : and \ are escaped by a backslash.
 func Content(s string) ([]byte, error) {
-	if strings.IndexAny(s, `\|`) < 0 {
+	if !strings.ContainsAny(s, `\|`) {
 		if i := strings.IndexAny(s, `";`); i >= 0 {
 			return nil, &ValueError{Off: i, What: strconv.Quote(s[i:i+1]) + " is not escaped", Mend: "write \\" + s[i:i+1] + " or its hex code between bars"}
 		}
