@@ -498,6 +498,10 @@ func (b *builder) finish() ([]sig, error) {
 	if err := b.buildLists(fastList); err != nil {
 		return nil, err
 	}
+	if s.flow&flowOnlyStream != 0 && s.payload == nil {
+		// Nothing of the rule is looked for in the stream: it never matches.
+		s.conds = append(s.conds, cond{op: condNever})
+	}
 	b.classify()
 	b.setOrder()
 	if b.info.NoAlert {
