@@ -273,6 +273,7 @@ func TestErrors(t *testing.T) {
 		{Modify, `1 "(" "b"`, "f:1:4: missing closing )"},
 		{Modify, `modifysid 1 "a" "b"`, "f:1:1: not a modifysid line"},
 		{Modify, `x "a" "b"`, `f:1:1: not a matcher: "x"`},
+		{Modify, `"" "a" "b"`, "f:1:2: the matcher is empty"},
 		{Modify, `metadata-add 1 a`, "f:1:1: metadata-add takes three words"},
 	} {
 		p, errs := Load([]File{{c.kind, "f", c.text}})
@@ -325,7 +326,7 @@ func TestNeeded(t *testing.T) {
 func FuzzLoad(f *testing.F) {
 	for _, s := range []string{
 		"drop classtype trojan-activity metadata confidence High # why", `drop msg "ET * 'x'" not sid 1-3,4:5`, "on re:a|b[c-d]", "off group a*,b",
-		`modifysid * "^alert(.*)" | "drop${1}"`, `1 "a(b)" "\1\g<1>\\"`, "metadata: a b", "group:x", `metadata-add re:"X Y" "k" "v"`, "1:2,3", "*", `2 ';\)$' ''`,
+		`modifysid * "^alert(.*)" | "drop${1}"`, `1 "a(b)" "\1\g<1>\\"`, "metadata: a b", "group:x", `metadata-add re:"X Y" "k" "v"`, "1:2,3", "*", `"" '' "b"`, `2 ';\)$' ''`,
 	} {
 		for k := Own; k <= Modify; k++ {
 			f.Add(uint8(k), s)

@@ -44,6 +44,8 @@ func parseUpdate(l *line, k Kind) (e entry, ok bool, err *rule.Error) {
 	return e, true, nil
 }
 
+const updateMend = "write a sid, gid:sid, group:NAME, filename:PATH, re:EXPRESSION, metadata: KEY VALUE or *"
+
 // updateMatcher reads the one matcher that is the whole of text.
 func updateMatcher(l *line, text string, off int) (m matcher, err *rule.Error) {
 	value := func(prefix string) (string, int, bool) {
@@ -57,7 +59,10 @@ func updateMatcher(l *line, text string, off int) (m matcher, err *rule.Error) {
 		}
 		return nil
 	}
-	if text == "*" {
+	switch text {
+	case "":
+		return m, l.fail(off, "the matcher is empty", updateMend)
+	case "*":
 		return matcher{kind: everything}, nil
 	}
 	if v, at, ok := value("re:"); ok {
@@ -83,7 +88,7 @@ func updateMatcher(l *line, text string, off int) (m matcher, err *rule.Error) {
 	if text[0] >= '0' && text[0] <= '9' {
 		return sids(l, word{text: text, off: off})
 	}
-	return m, l.fail(off, "not a matcher: "+strconv.Quote(text), "write a sid, gid:sid, group:NAME, filename:PATH, re:EXPRESSION, metadata: KEY VALUE or *")
+	return m, l.fail(off, "not a matcher: "+strconv.Quote(text), updateMend)
 }
 
 // edit is a substitution in the text of a rule.
