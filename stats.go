@@ -22,6 +22,7 @@ type Stats struct {
 	Rejects           uint64 // resets and unreachables sent
 	RejectsFailed     uint64
 	FlowsEnded        uint64
+	Stages            StageStats // what flows, streams and fragments have come to
 	// Drops counts dropped packets by reason.
 	Drops map[packet.Reason]uint64
 	// StreamDrops tells the drops for a TCP session's sake apart.
@@ -52,6 +53,7 @@ func (w *worker) publish() {
 	if w.reply != nil {
 		c.Rejects, c.RejectsFailed = w.reply.sent, w.reply.failed
 	}
+	c.Stages = w.stages()
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.out = c.Stats
@@ -79,6 +81,7 @@ func (s *Stats) add(o *Stats) {
 	s.Rejects += o.Rejects
 	s.RejectsFailed += o.RejectsFailed
 	s.FlowsEnded += o.FlowsEnded
+	s.Stages.add(&o.Stages)
 	if s.Drops == nil {
 		s.Drops = make(map[packet.Reason]uint64)
 	}
@@ -114,6 +117,7 @@ func (e *Engine) statValues() map[string]uint64 {
 		"garita.edits_failed":         s.EditsFailed,
 		"garita.rejects_failed":       s.RejectsFailed,
 	}
+	s.Stages.values(v)
 	for why, n := range s.Drops {
 		v["ips.drop_reason."+string(why)] = n
 	}
