@@ -94,7 +94,7 @@ func userSize(f Family, target bool, e Extension) int {
 // exts is every extension that is printed and parsed, by topic.
 var exts = [...][]ext{
 	portExts, icmpExts, markExts, conntrackExts, rateExts, addressExts, localExts,
-	contentExts, sixExts, logExts, mangleExts, natExts, setExts,
+	contentExts, sixExts, logExts, mangleExts, natExts, setExts, oldExts,
 }
 
 // scope is what an extension sees of the rule that is being parsed or printed.

@@ -349,6 +349,55 @@ func TestSpecRoundTrip(t *testing.T) {
 	}
 }
 
+// TestOldRevisions: rules as older programs make them. iptables-save of today
+// prints "[unsupported revision]" for each, so this is held against the kernel's
+// headers only.
+func TestOldRevisions(t *testing.T) {
+	data := func(n int, at map[int]byte) []byte {
+		b := make([]byte, n)
+		for i, v := range at {
+			b[i] = v
+		}
+		return b
+	}
+	for _, c := range []struct {
+		f      Family
+		target bool
+		e      Extension
+		want   string
+	}{
+		{IPv4, false, Extension{"conntrack", 1, data(152, map[int]byte{139: 80, 146: 0x41, 147: 1, 148: 0x40, 150: 8, 151: 4})},
+			"-m conntrack --ctstate NEW --ctorigsrcport 80 ! --ctstatus ASSURED"},
+		{IPv6, false, Extension{"conntrack", 2, data(160, map[int]byte{139: 80, 146: 0x41, 147: 1, 148: 0x40, 150: 8, 152: 4})},
+			"-m conntrack --ctstate NEW --ctorigsrcport 80 ! --ctstatus ASSURED"},
+		{IPv4, false, Extension{"socket", 0, nil}, "-m socket"},
+		{IPv4, false, Extension{"socket", 1, data(8, map[int]byte{0: 1})}, "-m socket --transparent"},
+		{IPv6, false, Extension{"socket", 2, data(8, map[int]byte{0: 3})}, "-m socket --transparent --nowildcard"},
+		{IPv4, false, Extension{"cgroup", 0, data(8, map[int]byte{0: 7, 4: 1})}, "-m cgroup ! --cgroup 7"},
+		{IPv4, false, Extension{"addrtype", 0, data(16, map[int]byte{0: 4, 2: 8, 8: 1})}, "-m addrtype --src-type LOCAL ! --dst-type BROADCAST"},
+		{IPv6, false, Extension{"srh", 0, data(16, map[int]byte{0: 6, 1: 8, 4: 3, 6: 3, 7: 4, 8: 2})},
+			"-m srh --srh-next-hdr 6 ! --srh-hdr-len-eq 8 --srh-tag 3"},
+		{IPv4, true, Extension{"CONNMARK", 1, data(16, map[int]byte{0: 1, 4: 255, 8: 15})}, "-j CONNMARK --set-xmark 0x1/0xff"},
+		{IPv4, true, Extension{"CONNMARK", 1, data(16, map[int]byte{4: 255, 8: 15, 12: 2})}, "-j CONNMARK --restore-mark --nfmask 0xf --ctmask 0xff"},
+		{IPv4, true, Extension{"CT", 0, data(40, map[int]byte{2: 9, 12: 'f'})}, "-j CT --helper f --zone 9"},
+		{IPv6, true, Extension{"CT", 1, data(72, map[int]byte{0: 1})}, "-j CT --notrack"},
+		{IPv4, true, Extension{"IDLETIMER", 0, data(40, map[int]byte{0: 9, 4: 'x'})}, "-j IDLETIMER --timeout 9 --label x"},
+		{IPv4, true, Extension{"NFQUEUE", 0, data(8, map[int]byte{0: 3})}, "-j NFQUEUE --queue-num 3"},
+		{IPv4, true, Extension{"NFQUEUE", 1, data(8, map[int]byte{0: 3, 2: 4})}, "-j NFQUEUE --queue-balance 3:6"},
+		{IPv4, true, Extension{"NFQUEUE", 2, data(8, map[int]byte{0: 3, 2: 4, 4: 1})}, "-j NFQUEUE --queue-balance 3:6 --queue-bypass"},
+	} {
+		matches, target := []Extension{c.e}, Target{}
+		if c.target {
+			matches, target = nil, Target{Kind: Module, Module: c.e}
+		}
+		r, err := NewRule(c.f, Header{}, matches, target)
+		must(t, err)
+		if got := r.Spec(); got != c.want {
+			t.Errorf("%s revision %d: %s, want %s", c.e.Name, c.e.Revision, got, c.want)
+		}
+	}
+}
+
 func FuzzSpec(fz *testing.F) {
 	for _, l := range ruleLines(fz) {
 		fz.Add(l.rule, l.f == IPv6)

@@ -16,7 +16,8 @@ type SaveOptions struct {
 	Counters bool
 	// Time is the date in the two comment lines; if zero, there are none.
 	Time time.Time
-	// Version stands in the first comment line. Empty: "iptables-save v1.8.9".
+	// Program stands in the first comment line. Empty: "iptables-save v1.8.9", or
+	// ip6tables-save.
 	Program string
 }
 
