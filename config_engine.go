@@ -180,7 +180,10 @@ func (r *reader) app() {
 			switch on {
 			case "no", "false", "off", "0":
 				c.Disabled |= app.ProtoSetOf(p)
+			case "yes", "true", "on", "1":
+				c.Enabled |= app.ProtoSetOf(p)
 			case "detection-only":
+				c.Enabled |= app.ProtoSetOf(p)
 				c.DetectOnly |= app.ProtoSetOf(p)
 			}
 		}

@@ -7,6 +7,9 @@ import "net/netip"
 type Config struct {
 	// Disabled protocols are neither recognised nor parsed.
 	Disabled ProtoSet
+	// Enabled are protocols to be recognised although they are not by
+	// default: MODBUS, ENIP, DNP3, PGSQL.
+	Enabled ProtoSet
 	// DetectOnly protocols are recognised, not parsed.
 	DetectOnly ProtoSet
 	// MaxTx is how many unfinished transactions a flow may have before the
@@ -17,6 +20,10 @@ type Config struct {
 	HTTP      HTTPConfig // a protocol with options adds its section behind this one
 	SMTP      SMTPConfig
 }
+
+// offByDefault are the protocols that Suricata leaves off unless told
+// otherwise.
+const offByDefault ProtoSet = 1<<MODBUS | 1<<ENIP | 1<<DNP3 | 1<<PGSQL
 
 // Env is what the connections of one worker share: the configuration, spare
 // parsers and buffers, counters. It belongs to one goroutine.
@@ -47,6 +54,7 @@ func NewEnv(cfg Config) *Env {
 		cfg.MaxTx = 512
 	}
 	cfg.HTTP.defaults()
+	cfg.Disabled |= offByDefault &^ cfg.Enabled
 	return &Env{Config: cfg}
 }
 

@@ -46,6 +46,12 @@ func newParser(p Proto) parser {
 		return newSMTP()
 	case SSH:
 		return newSSH()
+	case MODBUS:
+		return newModbus()
+	case PGSQL:
+		return newPGSQL()
+	case ENIP:
+		return newENIP()
 	case TLS:
 		return newTLS()
 	}

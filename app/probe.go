@@ -59,6 +59,9 @@ var streamProbes = [...]struct {
 	{KRB5, probeKRB5Stream},
 	{NFS, probeNFSStream},
 	{DNS, probeDNSStream},
+	{MODBUS, probeModbus},
+	{PGSQL, probePGSQL},
+	{ENIP, probeENIP},
 	{TELNET, probeTelnet},
 	{BitTorrentDHT, probeDHT},
 }
@@ -79,6 +82,7 @@ var datagramProbes = [...]struct {
 	{KRB5, probeKRB5Datagram},
 	{NFS, probeNFSDatagram},
 	{DCERPC, probeDCERPCDatagram},
+	{ENIP, probeENIP},
 	{DNS, probeDNSDatagram},
 }
 

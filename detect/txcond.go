@@ -20,6 +20,7 @@ type txCond struct {
 	texts  []string
 	low    uint64
 	hash   *hashSet
+	modbus *modbusCond
 }
 
 type txCondOp uint8
@@ -36,7 +37,9 @@ const (
 	txNumberIn // a number is in one of several ranges
 	txTagged   // a number's upper half is low, and the lower half as num says
 	txIface
-	txAge // a time is before or after the packet's
+	txAge    // a time is before or after the packet's
+	txModbus // the request of a Modbus transaction
+	txCIP    // a service of CIP
 	txFile
 	txFileName
 	txFileExt
@@ -154,6 +157,16 @@ func (w *Worker) matchTx(c *txCond, in *Input, tx app.Tx, d app.Dir, final bool)
 		cmd, _ := tx.Bytes(app.FTPCommand, d, 0)
 		arg, ok := tx.Bytes(app.FTPCommandData, d, 0)
 		if ok && strings.EqualFold(string(cmd), "PORT") && ftpBounce(in, arg) {
+			return matches
+		}
+		return miss
+	case txModbus:
+		if t, ok := tx.(*app.ModbusTx); ok && c.modbus.match(&t.Request) {
+			return matches
+		}
+		return miss
+	case txCIP:
+		if t, ok := tx.(*app.ENIPTx); ok && t.From == d && matchCIP(t, c.set) {
 			return matches
 		}
 		return miss

@@ -180,6 +180,10 @@ func (l *Logger) txObject(o *object, tx app.Tx, alert bool) {
 		rdpObject(o, t)
 	case *app.IKETx:
 		ikeObject(o, t)
+	case *app.ModbusTx:
+		modbusObject(o, t)
+	case *app.PGSQLTx:
+		pgsqlObject(o, t)
 	}
 }
 
