@@ -23,8 +23,8 @@ type expectedKey struct {
 	peer netip.Addr // the other end; nobody else may fulfil it
 }
 
-// add notes what the control connection k announced.
-func (e *expectations) add(k *flow.Key, xs []app.Expectation) {
+// add notes what the control connection k, whose flow is owner, announced.
+func (e *expectations) add(k *flow.Key, owner uint64, xs []app.Expectation) {
 	if e.by == nil {
 		e.by = make(map[expectedKey]app.Expectation)
 	}
@@ -36,6 +36,7 @@ func (e *expectations) add(k *flow.Key, xs []app.Expectation) {
 		if _, known := e.by[at]; !known {
 			e.order = append(e.order, at)
 		}
+		x.Owner = owner
 		e.by[at] = x
 		for len(e.order) > maxExpected {
 			delete(e.by, e.order[0])

@@ -163,7 +163,7 @@ func (w *worker) feed(f *flow.Flow[conn], d app.Dir) {
 			a.Close(d)
 		}
 		if len(a.Expected) > 0 {
-			w.expected.add(&f.Key, a.Expected)
+			w.expected.add(&f.Key, c.id, a.Expected)
 			a.Expected = a.Expected[:0]
 		}
 		if a.Done() {

@@ -28,6 +28,7 @@ type conn struct {
 	// judged is the number of the first transaction that each direction has not
 	// finished: what a match in the stream is said to belong to.
 	judged [2]uint64
+	parent uint64 // the flow that announced this one, 0 if none
 	vlans  [3]uint16
 	nvlan  uint8
 }
@@ -249,7 +250,9 @@ func (w *worker) fragment(p *packet.Packet) {
 		w.logDrop(p, nil, app.ToServer, nil, dropAction)
 	case done:
 		w.whole.Verdict = packet.Verdict{}
+		w.log.Source(eve.Defragmented)
 		w.inspect(&w.whole)
+		w.log.Source(eve.Wire)
 		if w.whole.Verdict.Dropped() {
 			p.Verdict = w.whole.Verdict
 		}
@@ -395,7 +398,11 @@ func (w *worker) connOf(f *flow.Flow[conn], t app.Transport) *app.Conn {
 		} else {
 			c.app = &app.Conn{}
 		}
-		c.app.Reset(w.env, app.Hints{Transport: t, SrcPort: f.Key.SrcPort, DstPort: f.Key.DstPort, Midstream: c.tcp.Midstream(), Expected: w.expected.take(&f.Key)})
+		x := w.expected.take(&f.Key)
+		if x != nil {
+			c.parent = x.Owner
+		}
+		c.app.Reset(w.env, app.Hints{Transport: t, SrcPort: f.Key.SrcPort, DstPort: f.Key.DstPort, Midstream: c.tcp.Midstream(), Expected: x})
 		c.det.Conn = c.app
 	}
 	return c.app
@@ -496,7 +503,7 @@ func (w *worker) flowInfo(f *flow.Flow[conn]) *eve.FlowInfo {
 	c := &f.Value
 	i := &eve.FlowInfo{
 		ID: c.id, Src: f.Key.SrcAddr(), Dst: f.Key.DstAddr(), SrcPort: f.Key.SrcPort, DstPort: f.Key.DstPort,
-		Proto: f.Key.Proto, Start: f.Start, DropLogged: &c.dropLogged, VLANs: c.vlans[:c.nvlan],
+		Proto: f.Key.Proto, Start: f.Start, DropLogged: &c.dropLogged, VLANs: c.vlans[:c.nvlan], Parent: c.parent,
 		Packets: [2]uint64{f.Sides[0].Packets, f.Sides[1].Packets},
 		Bytes:   [2]uint64{f.Sides[0].Bytes, f.Sides[1].Bytes},
 	}

@@ -109,6 +109,8 @@ type Expectation struct {
 	Port     uint16
 	// Info is for the parser of the expected connection.
 	Info any
+	// Owner belongs to the engine: the flow that announced it.
+	Owner uint64
 }
 
 // Conn is the application layer of one flow. The zero Conn needs Reset before

@@ -300,6 +300,9 @@ func (p *http2) whole(c *Conn, d Dir, s *http2Side, body []byte) {
 	if s.typ == h2Continuation && s.blockTx != nil && s.blockTx.h2.id == s.stream {
 		t = s.blockTx
 	} else if s.stream == 0 {
+		if s.typ == h2Settings && s.flags&1 != 0 {
+			return // an acknowledgement
+		}
 		t = p.newTx(c, d, 0)
 		t.OneWay = true
 		t.Progress = [2]uint8{StageComplete, StageComplete}

@@ -154,7 +154,8 @@ const (
 	TunnelGRE               // inside of another packet
 	TunnelIPv4
 	TunnelIPv6
-	EndOfFlow // none: made up when the flow ended
+	Defragmented // put together from fragments
+	EndOfFlow    // none: made up when the flow ended
 )
 
 // Source says where the packets of the calls to come are from.
@@ -272,7 +273,7 @@ func (l *Logger) beginWith(event string, p *packet.Packet, f *FlowInfo, src, dst
 	if l.from == EndOfFlow && f != nil {
 		vlans = f.VLANs
 	}
-	if l.from != Wire && l.from != EndOfFlow {
+	if l.from >= TunnelGRE && l.from <= TunnelIPv6 {
 		vlans = nil // those are of the packet outside
 	}
 	if len(vlans) > 0 {
@@ -303,7 +304,7 @@ func (l *Logger) beginWith(event string, p *packet.Packet, f *FlowInfo, src, dst
 }
 
 var sourceNames = [...]string{
-	TunnelGRE: "gre tunnel", TunnelIPv4: "ipv4 tunnel", TunnelIPv6: "ipv6 tunnel", EndOfFlow: "stream (flow timeout)",
+	TunnelGRE: "gre tunnel", TunnelIPv4: "ipv4 tunnel", TunnelIPv6: "ipv6 tunnel", Defragmented: "defrag", EndOfFlow: "stream (flow timeout)",
 }
 
 func (l *Logger) tuple(o *object, src, dst netip.Addr, sport, dport uint16, proto uint8) {

@@ -25,7 +25,7 @@ func (l *Logger) fileInfo(p *packet.Packet, f *FlowInfo, tx app.Tx, file *app.Fi
 		of = toClientOf
 	}
 	o := l.beginAs("fileinfo", p, f, of)
-	if inAlerts(tx) {
+	if _, ok := tx.(*app.FTPDataTx); !ok && inAlerts(tx) {
 		l.txObject(o, tx, false)
 	}
 	l.appProto(o, f)
