@@ -440,6 +440,9 @@ func (w *worker) apply(p *packet.Packet, f *flow.Flow[conn], dir app.Dir) {
 		for i := range o.Alerts {
 			a := &o.Alerts[i]
 			a.Blocked = a.Blocked && w.inline
+			if info != nil {
+				info.Raw = w.in.Raw
+			}
 			w.log.Alert(p, info, dir, a, o.Action)
 			if w.e.onAlert != nil {
 				w.e.onAlert(p, a)

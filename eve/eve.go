@@ -109,6 +109,9 @@ type Config struct {
 // FlowInfo is what records say about the flow of a packet. The caller fills it
 // in; From tells which way the flow began.
 type FlowInfo struct {
+	// Raw is the piece of the stream that was inspected with the packet: the
+	// payload of alerts on the stream. Borrowed for the call.
+	Raw              []byte
 	ID               uint64
 	Src, Dst         netip.Addr // of the first packet
 	SrcPort, DstPort uint16
@@ -370,7 +373,7 @@ func (l *Logger) Alert(p *packet.Packet, f *FlowInfo, dir app.Dir, a *detect.Ale
 			o.close()
 		}
 	}
-	l.payload(o, p, a.Stream)
+	l.payload(o, p, f, a.Stream)
 	o.close()
 	l.o.b = append(l.o.b, '\n')
 }
@@ -510,16 +513,20 @@ func (l *Logger) tupleIn(o *object, f *FlowInfo) {
 	}
 }
 
-func (l *Logger) payload(o *object, p *packet.Packet, stream bool) {
+func (l *Logger) payload(o *object, p *packet.Packet, f *FlowInfo, stream bool) {
+	b := p.Payload()
+	if stream && f != nil && len(f.Raw) > 0 {
+		b = f.Raw
+	}
 	if l.cfg.Payload && p.IPVersion() != 0 {
 		o.key("payload")
 		o.b = append(o.b, '"')
-		o.b = base64.StdEncoding.AppendEncode(o.b, p.Payload())
+		o.b = base64.StdEncoding.AppendEncode(o.b, b)
 		o.b = append(o.b, '"')
 	}
 	if l.cfg.Printable && p.IPVersion() != 0 {
 		o.key("payload_printable")
-		o.b = appendPrintable(o.b, p.Payload())
+		o.b = appendPrintable(o.b, b)
 	}
 	if l.cfg.Payload || l.cfg.Printable {
 		n := uint64(0)
