@@ -92,7 +92,7 @@ func (l *Logger) txRecord(p *packet.Packet, f *FlowInfo, tx app.Tx) {
 	case *app.FTPTx:
 		l.plainRecord(FTP, "ftp", p, f, tx, ofFlow, true)
 	case *app.FTPDataTx:
-		l.plainRecord(FTPData, "ftp_data", p, f, tx, ofFlow, true)
+		l.plainRecord(FTP|FTPData, "ftp_data", p, f, tx, ofFlow, true)
 	case *app.DCERPCTx:
 		l.plainRecord(DCERPC, "dcerpc", p, f, tx, ofPacket, false)
 	case *app.DHCPTx:
