@@ -758,6 +758,13 @@ func (s *sig) addressConds() bool {
 			return false
 		}
 	}
+	for i := range s.post {
+		switch s.post[i].op {
+		case effFlowbitSet, effXbitSet, effXbitUnset, effXbitToggle, effHostbitSet, effHostbitUnset, effHostbitToggle, effTag:
+		default:
+			return false
+		}
+	}
 	return true
 }
 
