@@ -159,6 +159,11 @@ func (w *worker) feed(f *flow.Flow[conn], d app.Dir) {
 		if len(ch.Data) > 0 {
 			a.Feed(d, ch.Data)
 		}
+		for e := app.ToServer; e <= app.ToClient; e++ {
+			if a.MessageEnded(e) {
+				w.tcp.TriggerRaw(&c.tcp, stream.Dir(e))
+			}
+		}
 		if ch.End {
 			a.Close(d)
 		}

@@ -181,6 +181,8 @@ type TxBase struct {
 	// Events they wrote.
 	Logged       uint8
 	LoggedEvents uint8
+
+	told DirSet // directions whose end MessageEnded has reported
 }
 
 // maxEvents bounds the events a transaction or connection keeps.

@@ -208,6 +208,20 @@ func (c *Conn) Done() bool { return c.flags&flagDone != 0 }
 // until the next call of another method.
 func (c *Conn) Transactions() []Tx { return c.txs }
 
+// MessageEnded says whether a message of direction d has become complete since
+// it was last asked: the raw bytes of the direction are worth a look then,
+// together with the transaction.
+func (c *Conn) MessageEnded(d Dir) bool {
+	any := false
+	for _, t := range c.txs {
+		if b := t.Base(); b.Done(d) && !b.told.Has(d) {
+			b.told |= 1 << d
+			any = any || !b.OneWay || b.From == d
+		}
+	}
+	return any
+}
+
 // Retire takes away the transactions that are Finished. Their memory may be
 // used again: nothing of them may be touched afterwards.
 func (c *Conn) Retire() {
