@@ -197,6 +197,9 @@ func (w *worker) settle(p *packet.Packet, f *flow.Flow[conn], dir app.Dir) {
 			w.flows.SetState(f, flow.Closed)
 		}
 	default:
+		if f.State() == flow.New && c.tcp.State() >= stream.Established { // by the last of the handshake
+			w.flows.SetState(f, flow.Established)
+		}
 		if f.State() == flow.Closed { // the reset was none
 			w.flows.SetState(f, flow.Established)
 		}

@@ -513,6 +513,12 @@ func (w *worker) flowInfo(f *flow.Flow[conn]) *eve.FlowInfo {
 	if c.app != nil {
 		i.AppKnown = true
 		i.App, i.AppOrig = c.app.Proto(), c.app.OrigProto()
+		if i.App != app.FTPData {
+			i.Parent = 0 // the announced port was used for something else
+		}
+		if i.AppOrig == app.FTPData {
+			i.AppOrig = app.Unknown
+		}
 		i.AppTS, i.AppTC = c.app.ProtoOf(app.ToServer), c.app.ProtoOf(app.ToClient)
 	}
 	return i
