@@ -155,7 +155,14 @@ func (c *Cache) follow() error {
 			learn(m, msgs)
 			c.known.Store(&m)
 		case errors.Is(err, unix.ENOBUFS): // some were lost: start over
-			if err := c.ask(); err != nil {
+			err := c.drain()
+			if err == nil {
+				err = c.ask()
+			}
+			if c.closing.Load() {
+				return nil
+			}
+			if err != nil {
 				return err
 			}
 		case c.closing.Load():
@@ -164,6 +171,24 @@ func (c *Cache) follow() error {
 			return fmt.Errorf("following interfaces: %w", err)
 		}
 	}
+}
+
+// drain throws away what waits. After an overrun the kernel drops every
+// multicast, and tells no more of it, until the socket has been read empty: who
+// asks before that may get an answer that nothing will correct.
+func (c *Cache) drain() error {
+	raw, err := c.conn.SyscallConn()
+	if err != nil {
+		return err
+	}
+	var b [1]byte
+	return raw.Read(func(fd uintptr) bool {
+		for {
+			if _, _, err := unix.Recvfrom(int(fd), b[:], unix.MSG_DONTWAIT); err != nil && err != unix.EINTR && err != unix.ENOBUFS {
+				return true
+			}
+		}
+	})
 }
 
 // learn puts what messages say into m, and forgets those that are gone if they

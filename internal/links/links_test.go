@@ -142,6 +142,8 @@ func TestOverrun(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	// What is lost behind the overrun is told by nothing: it must be asked for
+	// when the socket is empty.
 	until(t, "the last name", func() bool { return c.Name(uint32(link.Attrs().Index)) == "fast499" })
 }
 
