@@ -330,7 +330,7 @@ func (w *Worker) rated(t *threshold, id uint64, in *Input) (alert, act bool, ins
 		st = &thState{start: now}
 		w.counters[k] = st
 		st.count = 1
-	} else if now-st.start >= window && t.kind != rateFilter {
+	} else if now-st.start > window && t.kind != rateFilter {
 		st.start, st.count = now, 1
 	} else {
 		st.count++
@@ -352,7 +352,7 @@ func (w *Worker) rated(t *threshold, id uint64, in *Input) (alert, act bool, ins
 		if st.until != 0 && now < st.until {
 			return true, true, t.action
 		}
-		if st.until != 0 || now-st.start >= window {
+		if st.until != 0 || now-st.start > window {
 			st.until, st.start, st.count = 0, now, 1
 		}
 		if st.count > t.count {
