@@ -45,3 +45,19 @@ var extensions = [...]string{
 	20: "server_certificate_type", 21: "padding", 22: "encrypt_then_mac", 23: "extended_master_secret",
 	27: "compress_certificate", 28: "record_size_limit", 34: "delegated_credentials", 35: "session_ticket",
 }
+
+// quicTLSVersion is the name of a version of TLS in the list of those
+// supported.
+func quicTLSVersion(v uint16) string {
+	switch v {
+	case 0x0301:
+		return "Tls10"
+	case 0x0302:
+		return "Tls11"
+	case 0x0303:
+		return "Tls12"
+	case 0x0304:
+		return "Tls13"
+	}
+	return ""
+}

@@ -161,10 +161,26 @@ func quicExtensions(o *object, t *app.QUICTx) {
 				o.itemBytes(t.SNI)
 				o.closeArray()
 			}
+		case 13:
+			o.openArray("values")
+			for _, v := range t.Hello.SigAlgs {
+				o.item()
+				o.b = append(appendUint(append(o.b, '"'), uint64(v)), '"')
+			}
+			o.closeArray()
 		case 16:
 			if len(t.Hello.ALPN) > 0 {
 				o.strings("values", t.Hello.ALPN)
 			}
+		case 43:
+			o.openArray("values")
+			for _, v := range t.Hello.Versions {
+				if n := quicTLSVersion(v); n != "" {
+					o.item()
+					o.b = appendString(o.b, n)
+				}
+			}
+			o.closeArray()
 		}
 		o.close()
 	}
