@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"encoding/binary"
 	"encoding/json"
 	"errors"
 	"os"
@@ -18,6 +19,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/garita/garita/internal/lab"
+	"github.com/garita/garita/iptc"
 )
 
 // spawn runs garita on the gateway of l and waits until it says so.
@@ -232,18 +234,33 @@ func TestRename(t *testing.T) {
 // TestByHand is the tutorial's command: a rule typed by hand, garita judging
 // what it queues.
 func TestByHand(t *testing.T) {
-	iptables, err := exec.LookPath("iptables-legacy")
-	if err != nil {
-		t.Skip("iptables-legacy is not installed; the rule that it writes is tried in package ipq too")
-	}
 	l := newLab(t)
 	lock := filepath.Join(t.TempDir(), "lock")
-	typed := exec.Command(iptables, "-A", "OUTPUT", "-p", "icmp", "-j", "NFQUEUE", "--queue-num", "0")
-	typed.Env = append(os.Environ(), "XTABLES_LOCKFILE="+lock)
-	var said strings.Builder
-	typed.Stdout, typed.Stderr = &said, &said
-	if err := l.Run(lab.Gateway, typed); err != nil {
-		t.Skipf("iptables-legacy does not work on this kernel: %v: %s", err, said.String())
+	if iptables, err := exec.LookPath("iptables-legacy"); err == nil {
+		typed := exec.Command(iptables, "-A", "OUTPUT", "-p", "icmp", "-j", "NFQUEUE", "--queue-num", "0")
+		typed.Env = append(os.Environ(), "XTABLES_LOCKFILE="+lock)
+		var said strings.Builder
+		typed.Stdout, typed.Stderr = &said, &said
+		if err := l.Run(lab.Gateway, typed); err != nil {
+			t.Skipf("iptables-legacy does not work on this kernel: %v: %s", err, said.String())
+		}
+	} else if err := l.In(lab.Gateway, func() error { // the rule that it would write
+		return iptc.Edit(iptc.IPv4, "filter", iptc.Lock{File: lock}, func(tab *iptc.Table) error {
+			info := make([]byte, 8)
+			binary.NativeEndian.PutUint16(info[2:], 1) // one queue, number 0
+			r, err := iptc.NewRule(iptc.IPv4, iptc.Header{Proto: unix.IPPROTO_ICMP}, nil, iptc.Target{
+				Kind:   iptc.Module,
+				Module: iptc.Extension{Name: "NFQUEUE", Revision: 3, Data: info},
+			})
+			if err != nil {
+				return err
+			}
+			return tab.Append("OUTPUT", r)
+		})
+	}); errors.Is(err, unix.ENOPROTOOPT) || errors.Is(err, unix.ENOENT) {
+		t.Skipf("this kernel has no legacy tables: %v", err)
+	} else if err != nil {
+		t.Fatal(err)
 	}
 	a := spawn(t, l, "garita: judging", "run", "--no-divert", "--queue", "0", "--queues", "1",
 		"--rule", `drop icmp any any -> any any (msg:"large ping"; itype:8; dsize:>100; sid:3;)`)
