@@ -110,12 +110,13 @@ func (w *worker) useRules(rs *detect.Ruleset) {
 	w.some = rs.Stats().Rules > 0
 	w.env.Config.HashFiles = w.e.cfg.App.HashFiles || rs.NeedsFileHashes()
 	if w.log != nil {
-		ja3, ja4 := false, false
+		ja3, ja4, hassh := false, false, false
 		for _, i := range rs.Rules() {
 			ja3 = ja3 || strings.Contains(i.Text, "ja3")
 			ja4 = ja4 || strings.Contains(i.Text, "ja4")
+			hassh = hassh || strings.Contains(i.Text, "hassh")
 		}
-		w.log.Fingerprints(ja3, ja4)
+		w.log.Fingerprints(ja3, ja4, hassh)
 	}
 	if w.det == nil {
 		w.det = detect.NewWorker(rs)

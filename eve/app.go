@@ -62,7 +62,7 @@ func (l *Logger) due(tx app.Tx) bool {
 	switch t := tx.(type) {
 	case *app.SSHTx:
 		stage := app.StageLine
-		if l.cfg.Hassh {
+		if l.cfg.Hassh || l.hassh {
 			stage = app.StageHeaders
 		}
 		return t.Progress[0] >= stage && t.Progress[1] >= stage

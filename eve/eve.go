@@ -144,8 +144,8 @@ type Logger struct {
 	depth int
 	// inAlert: what is described stands in an alert, which has all fingerprints.
 	inAlert bool
-	// ja3, ja4: there are rules that ask for these fingerprints.
-	ja3, ja4 bool
+	// ja3, ja4, hassh: there are rules that ask for these fingerprints.
+	ja3, ja4, hassh bool
 }
 
 // Source is where a packet comes from that records are written for.
@@ -228,10 +228,10 @@ func NewLogger(cfg Config, out *Writer, names func(uint32) string) *Logger {
 
 // Fingerprints says which fingerprints rules ask for: those are computed, and
 // shown where Suricata then shows them: JA3 in all tls objects, JA4 in those of
-// alerts.
-func (l *Logger) Fingerprints(ja3, ja4 bool) {
+// alerts, HASSH in all ssh objects.
+func (l *Logger) Fingerprints(ja3, ja4, hassh bool) {
 	if l != nil {
-		l.ja3, l.ja4 = ja3, ja4
+		l.ja3, l.ja4, l.hassh = ja3, ja4, hassh
 	}
 }
 

@@ -14,7 +14,7 @@ func (l *Logger) sshObject(o *object, t *app.SSHTx) {
 		if len(s.Software) > 0 {
 			o.bytes("software_version", s.Software)
 		}
-		if l.cfg.Hassh && s.Hassh != nil {
+		if (l.cfg.Hassh || l.hassh) && s.Hassh != nil {
 			o.open("hassh")
 			o.bytes("hash", s.Hassh)
 			o.bytes("string", s.HasshString)
