@@ -96,7 +96,7 @@ func (l *Logger) txRecord(p *packet.Packet, f *FlowInfo, tx app.Tx) {
 	case *app.DCERPCTx:
 		l.plainRecord(DCERPC, "dcerpc", p, f, tx, ofPacket, false)
 	case *app.DHCPTx:
-		if dhcpShown(t) {
+		if l.cfg.DHCPExtended || dhcpShown(t) {
 			l.plainRecord(DHCP, "dhcp", p, f, tx, ofPacket, false)
 		}
 	case *app.SNMPTx:
@@ -131,13 +131,13 @@ func (l *Logger) plainRecord(t Types, event string, p *packet.Packet, f *FlowInf
 	if id {
 		o.uint("tx_id", tx.Base().ID)
 	}
-	l.txObject(o, tx, false)
+	l.txObject(o, tx)
 	l.end()
 }
 
 // txObject adds the object that describes a transaction, named after its
 // protocol.
-func (l *Logger) txObject(o *object, tx app.Tx, alert bool) {
+func (l *Logger) txObject(o *object, tx app.Tx) {
 	switch t := tx.(type) {
 	case *app.HTTPTx:
 		l.httpObject(o, t)
@@ -200,7 +200,7 @@ func inAlerts(tx app.Tx) bool {
 // direction of the packet.
 func (l *Logger) alertTx(o *object, tx app.Tx, d app.Dir) {
 	if inAlerts(tx) {
-		l.txObject(o, tx, true)
+		l.txObject(o, tx)
 	}
 	b := tx.Base()
 	if b.FileAt(d, 0) == nil {

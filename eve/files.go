@@ -26,7 +26,7 @@ func (l *Logger) fileInfo(p *packet.Packet, f *FlowInfo, tx app.Tx, file *app.Fi
 	}
 	o := l.beginAs("fileinfo", p, f, of)
 	if _, ok := tx.(*app.FTPDataTx); !ok && inAlerts(tx) {
-		l.txObject(o, tx, false)
+		l.txObject(o, tx)
 	}
 	l.appProto(o, f)
 	o.open("fileinfo")
