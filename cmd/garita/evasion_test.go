@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"io"
 	"math/rand/v2"
 	"net"
 	"net/netip"
@@ -421,6 +422,7 @@ func (h host) serve(t *testing.T) *victim {
 	t.Helper()
 	v := &victim{got: map[netip.AddrPort]*said{}}
 	var wg sync.WaitGroup
+	var closers []io.Closer
 	for _, ip := range victimIP {
 		var ln net.Listener
 		var echo net.PacketConn
@@ -461,17 +463,19 @@ func (h host) serve(t *testing.T) *victim {
 				}
 			}
 		})
-		t.Cleanup(func() {
-			ln.Close()
-			echo.Close()
-			v.mu.Lock()
-			for _, s := range v.got {
-				s.conn.Close()
-			}
-			v.mu.Unlock()
-			wg.Wait()
-		})
+		closers = append(closers, ln, echo)
 	}
+	t.Cleanup(func() {
+		for _, c := range closers {
+			c.Close()
+		}
+		v.mu.Lock()
+		for _, s := range v.got {
+			s.conn.Close()
+		}
+		v.mu.Unlock()
+		wg.Wait()
+	})
 	return v
 }
 
