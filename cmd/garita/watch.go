@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
+	"os"
 	"os/signal"
 	"strings"
 	"sync"
@@ -44,7 +46,8 @@ Copies come from groups of the kernel's packet log, which rules of yours fill:
 or from all that passes an interface. Give both directions of a connection by
 the same group or interface: each is followed by itself.
 
-Without -l the alerts are printed for a person. TERM and INT end it.
+Without -l the alerts are printed for a person. Signals: HUP reads the rules and
+opens the log anew; TERM and INT end it.
 
 It needs root, or CAP_NET_ADMIN for groups and CAP_NET_RAW for interfaces.`,
 		Example: `  garita watch --interface eth0 -S my.rules
@@ -144,6 +147,9 @@ func (o *watchOptions) run(ctx context.Context, out, errw io.Writer) error {
 	}
 	ctx, stop := signal.NotifyContext(ctx, unix.SIGTERM, unix.SIGINT)
 	defer stop()
+	again := make(chan os.Signal, 1)
+	signal.Notify(again, unix.SIGHUP)
+	defer signal.Stop(again)
 	e, err := garita.NewWatch(c.Config, wc, srcs...)
 	if err != nil {
 		closeAll()
@@ -152,6 +158,17 @@ func (o *watchOptions) run(ctx context.Context, out, errw io.Writer) error {
 	printProblems(errw, e.Loaded(), 20)
 	fmt.Fprintf(errw, "garita: watching %s by %d rules; these are copies: drop and reject rules only alert here\n",
 		strings.Join(names, ", "), e.Loaded().Kept)
+	go func() {
+		log := slog.New(slog.NewTextHandler(errw, nil))
+		for {
+			select {
+			case <-again:
+				reload(e, c, log, errw)
+			case <-ctx.Done():
+				return
+			}
+		}
+	}()
 	err = e.Run(ctx)
 	if c.Log != nil {
 		err = errors.Join(err, c.Log.Close())

@@ -95,6 +95,8 @@ func TestWatchPrints(t *testing.T) {
 		s := a.text()
 		return strings.Count(s, "[1:1:0] evil page") == 2 && strings.Count(s, "[1:2:0] wicked bytes") == 2
 	})
+	a.signal(t, unix.SIGHUP)
+	until(t, "a reload", func() bool { return strings.Contains(a.text(), "rules reloaded") })
 	s := a.stop(t)
 	if strings.Contains(s, "DROP") {
 		t.Errorf("it claims to have dropped:\n%s", s)
