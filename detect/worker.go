@@ -608,6 +608,17 @@ func (w *Worker) effect(h *hit, in *Input, out *Outcome) bool {
 			w.setTag(&s.post[i], s, in)
 		}
 	}
+	if action == rule.Pass && (!alert || out.Action.Drops()) {
+		// Beyond the limit of its threshold a pass no longer ends the list (it
+		// is still for the rest of the flow), and what is dropped already is
+		// not passed any more.
+		if f := in.Flow; f != nil && !out.Action.Drops() && f.action == rule.NoAction && h.wholeFlow(s) {
+			f.decide(rule.Pass, s.info)
+		}
+		out.Suppressed++
+		w.Stats.Suppressed++
+		return false
+	}
 	whole := h.wholeFlow(s)
 	if out.Action.Drops() && !out.Action.IsReject() && action.IsReject() {
 		out.Action = action // dropped already; the ends hear of it too
