@@ -108,6 +108,7 @@ func newWorker(e *Engine, src Source, inline, live bool, burst int) *worker {
 func (w *worker) useRules(rs *detect.Ruleset) {
 	w.rules = rs
 	w.some = rs.Stats().Rules > 0
+	w.env.Config.Frames = rs.WantsFrames()
 	w.env.Config.HashFiles = w.e.cfg.App.HashFiles || rs.NeedsFileHashes()
 	if w.log != nil {
 		ja3, ja4, hassh := false, false, false

@@ -15,6 +15,8 @@ type Config struct {
 	// MaxTx is how many unfinished transactions a flow may have before the
 	// oldest is closed by force; 0 means 512.
 	MaxTx int
+	// Frames has parsers announce frames (Conn.Frames).
+	Frames bool
 	// HashFiles computes the sums of files that are kept whole.
 	HashFiles bool
 	HTTP      HTTPConfig // a protocol with options adds its section behind this one
@@ -135,6 +137,10 @@ type Conn struct {
 	need  [2]int
 	total [2]uint64 // bytes seen, gaps included
 
+	frames     []*Frame
+	frameBytes int
+	parsed     [2]uint64 // bytes that parsers are through with, gaps included
+
 	flags connFlags
 	probe probeState
 }
@@ -183,7 +189,8 @@ func (c *Conn) Release() {
 		}
 	}
 	clear(c.txs)
-	*c = Conn{Events: c.Events[:0], Expected: c.Expected[:0], txs: c.txs[:0]}
+	clear(c.frames)
+	*c = Conn{frames: c.frames[:0], Events: c.Events[:0], Expected: c.Expected[:0], txs: c.txs[:0]}
 }
 
 // Proto is the protocol that is parsed: Unknown while nothing is recognised,
@@ -329,6 +336,7 @@ func (c *Conn) run(d Dir, data []byte) []byte {
 		p := c.parser
 		n, need := p.parse(c, d, win)
 		n = min(n, len(win))
+		c.parsed[d] += uint64(n)
 		for c.flags&(flagWakeTS<<d.Other()) != 0 && c.flags&(flagDone|flagSwitch) == 0 && c.parser == p {
 			// What waits in the other direction comes before the rest of
 			// this one, wherever the chunk ends.
@@ -339,7 +347,9 @@ func (c *Conn) run(d Dir, data []byte) []byte {
 			}
 			var k int
 			k, need = p.parse(c, d, win[n:])
-			n = min(n+k, len(win))
+			k = min(k, len(win)-n)
+			c.parsed[d] += uint64(k)
+			n += k
 		}
 		if c.flags&flagDone != 0 || c.flags&(flagSkipTS<<d) != 0 {
 			c.clearBuf(d)
@@ -405,7 +415,7 @@ func (c *Conn) Gap(d Dir, n uint64) {
 	tail := c.buf[d]
 	c.buf[d] = nil
 	c.need[d] = 0
-	_ = tail
+	c.parsed[d] += uint64(len(tail)) + n
 	if !c.parser.gap(c, d, n) {
 		c.fail()
 	}
@@ -513,6 +523,9 @@ func (c *Conn) skip(d Dir) {
 
 // finishAll closes what is still open: nothing more will come.
 func (c *Conn) finishAll() {
+	for _, f := range c.frames {
+		f.complete()
+	}
 	for _, t := range c.txs {
 		b := t.Base()
 		b.Progress = [2]uint8{StageComplete, StageComplete}

@@ -122,6 +122,7 @@ func (p *dnsParser) parse(c *Conn, d Dir, data []byte) (n, need int) {
 			return n, 2 + l
 		}
 		if l > 0 {
+			c.frame(d, "pdu", n+2, b[2:2+l])
 			dnsMessage(c, d, b[2:2+l])
 		}
 		n += 2 + l
@@ -135,7 +136,10 @@ func (p *dnsParser) gap(_ *Conn, d Dir, _ uint64) bool {
 
 func (*dnsParser) close(*Conn, Dir, []byte) {}
 
-func (*dnsParser) datagram(c *Conn, d Dir, data []byte) { dnsMessage(c, d, data) }
+func (*dnsParser) datagram(c *Conn, d Dir, data []byte) {
+	c.frame(d, "pdu", 0, data)
+	dnsMessage(c, d, data)
+}
 
 func dnsMessage(c *Conn, d Dir, data []byte) {
 	t := &DNSTx{raw: clone(data)}

@@ -186,7 +186,8 @@ const (
 	WebSocketOpcode
 	WebSocketFlags
 	WebSocketMask
-	NField // number of fields
+	FrameData // of a Frame
+	NField    // number of fields
 )
 
 // Kind is what a field holds.
@@ -423,4 +424,5 @@ var fields = [NField]FieldInfo{
 	WebSocketOpcode:             {"websocket.opcode", 1 << WebSocket, DirBoth, StageStarted, KindNumber, false},
 	WebSocketFlags:              {"websocket.flags", 1 << WebSocket, DirBoth, StageStarted, KindNumber, false},
 	WebSocketMask:               {"websocket.mask", 1 << WebSocket, DirBoth, StageStarted, KindNumber, false},
+	FrameData:                   {"frame", 0, DirBoth, StageStarted, KindText, false},
 }

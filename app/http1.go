@@ -54,6 +54,7 @@ type httpSide struct {
 	junk       bool // within a response line that is a body
 	open       bool // tx is not complete in this direction
 	lfcr       bool // the last line ended in LF CR
+	frame      *Frame
 }
 
 func newHTTP1() parser { return &http1{} }
@@ -77,6 +78,9 @@ func (p *http1) parse(c *Conn, d Dir, data []byte) (n, need int) {
 		} else {
 			k, ok = p.response(c, s, data[n:])
 		}
+		if c.wantsFrames() {
+			p.grow(c, d, s, n, data[n:n+k])
+		}
 		n += k
 		if k > 0 {
 			s.scan = 0
@@ -86,6 +90,29 @@ func (p *http1) parse(c *Conn, d Dir, data []byte) (n, need int) {
 		}
 	}
 	return n, 0
+}
+
+// grow adds what a step has consumed to the frame of the message at hand.
+func (p *http1) grow(c *Conn, d Dir, s *httpSide, off int, data []byte) {
+	if s.frame == nil && len(chomp(data)) > 0 {
+		kind := "request"
+		if d == ToClient {
+			kind = "response"
+		}
+		s.frame = c.openFrame(d, kind, off)
+	}
+	if s.frame == nil {
+		return
+	}
+	if s.frame.Done(d) {
+		s.frame = nil
+		return
+	}
+	c.growFrame(s.frame, data)
+	if !s.open && s.tx != nil && s.tx.Done(d) {
+		s.frame.complete()
+		s.frame = nil
+	}
 }
 
 // line finds the next line; n is its length with the LF, 0 if it is not

@@ -50,6 +50,8 @@ func newParser(p Proto) parser {
 		return newModbus()
 	case PGSQL:
 		return newPGSQL()
+	case TELNET:
+		return newTelnet()
 	case ENIP:
 		return newENIP()
 	case TLS:

@@ -122,6 +122,10 @@ func (p *sipParser) parse(c *Conn, d Dir, data []byte) (n, need int) {
 			return n, len(b) + 1
 		}
 		t := p.message(c, d, b[:end+2])
+		if c.wantsFrames() {
+			c.frame(d, "pdu", n, b[:end+4])
+			t.frames(c, d, n, b[:end+2])
+		}
 		n += end + 4
 		if v, ok := t.header("content-length", "l", 0); ok {
 			if l, ok := parseUint(bytes.TrimSpace(v)); ok && l < sipMaxBody {
@@ -153,6 +157,33 @@ func (p *sipParser) datagram(c *Conn, d Dir, data []byte) {
 	t := p.message(c, d, head)
 	if len(body) > 0 {
 		t.Payload = clone(body)
+	}
+	if c.wantsFrames() {
+		c.frame(d, "pdu", 0, data)
+		t.frames(c, d, 0, data[:min(len(data), len(head)+2)])
+		if kind := "request.body"; len(body) > 0 {
+			if t.Code != nil {
+				kind = "response.body"
+			}
+			c.frame(d, kind, len(data)-len(body), body)
+		}
+	}
+}
+
+// frames announces the first line and the headers; head ends with the line end
+// of the last one.
+func (t *SIPTx) frames(c *Conn, d Dir, off int, head []byte) {
+	line, headers := "request.line", "request.headers"
+	if t.Code != nil {
+		line, headers = "response.line", "response.headers"
+	}
+	k := bytes.IndexByte(head, '\n') + 1
+	if k == 0 {
+		k = len(head)
+	}
+	c.frame(d, line, off, head[:k])
+	if k < len(head) {
+		c.frame(d, headers, off+k, head[k:])
 	}
 }
 

@@ -184,10 +184,33 @@ func (p *smbParser) parse(c *Conn, d Dir, data []byte) (n, need int) {
 		if len(b) < 4+whole {
 			return n, 4 + whole
 		}
+		if c.wantsFrames() && whole == l {
+			smbFrames(c, d, n, b[:4+l])
+		}
 		n += 4 + whole
 		s.skip = l - whole
 		p.message(c, d, b[4:4+whole], l)
 	}
+}
+
+// smbFrames announces a message and its parts.
+func smbFrames(c *Conn, d Dir, off int, b []byte) {
+	c.frame(d, "nbss.pdu", off, b)
+	c.frame(d, "nbss.hdr", off, b[:4])
+	c.frame(d, "nbss.data", off+4, b[4:])
+	kinds, head := [3]string{"smb1.pdu", "smb1.hdr", "smb1.data"}, smb1Header
+	switch b[4] {
+	case 0xfe:
+		kinds, head = [3]string{"smb2.pdu", "smb2.hdr", "smb2.data"}, smb2Header
+	case 0xfd:
+		kinds, head = [3]string{"smb3.pdu", "smb3.hdr", "smb3.data"}, 52
+	}
+	if len(b) < 4+head {
+		return
+	}
+	c.frame(d, kinds[0], off+4, b[4:])
+	c.frame(d, kinds[1], off+4, b[4:4+head])
+	c.frame(d, kinds[2], off+4+head, b[4+head:])
 }
 
 func smbMagic(b []byte) bool {

@@ -273,6 +273,15 @@ func (p *tlsParser) parse(c *Conn, d Dir, data []byte) (n, need int) {
 		if p.tx.recordVersion[d] == 0 {
 			p.tx.recordVersion[d] = version
 		}
+		if c.wantsFrames() {
+			// Frames are of whole records, be they cipher text or not.
+			if len(b) < tlsRecordHeader+l {
+				return n, tlsRecordHeader + l
+			}
+			c.frame(d, "pdu", n, b[:tlsRecordHeader+l])
+			c.frame(d, "hdr", n, b[:tlsRecordHeader])
+			c.frame(d, "data", n+tlsRecordHeader, b[tlsRecordHeader:tlsRecordHeader+l])
+		}
 		switch {
 		case typ == 23:
 			s.records++
@@ -311,6 +320,10 @@ func (p *tlsParser) applicationData(c *Conn, d Dir) bool {
 		return false
 	}
 	p.finish()
+	if c.wantsFrames() {
+		c.flags |= flagEncrypted // but records are still told apart
+		return false
+	}
 	c.stopEncrypted()
 	return true
 }

@@ -58,6 +58,8 @@ type buffer struct {
 	field      app.Field
 	special    special
 	transforms []transform
+	frame      string       // which frames, if it is of them
+	frameOf    app.ProtoSet // and of which protocols
 }
 
 var payloadBuffer = buffer{name: "payload", special: bufPayload}

@@ -53,6 +53,7 @@ func keywordTable() map[string]keyword {
 		"pcre":         {kwPcre, needs, false},
 		"absent":       {kwAbsent, optional, false},
 		"prefilter":    {kwPrefilter, none, false},
+		"frame":        {kwFrame, needs, false},
 
 		// numbers in a buffer
 		"byte_test":     {kwByteTest, needs, false},

@@ -33,6 +33,7 @@ type Ruleset struct {
 	tx         [app.NProto][2][]txGroup
 	txPlain    [app.NProto][2][]uint32
 	anyTx      bool // there are rules on transactions
+	anyFrame   bool // there are rules on frames
 	fileHashes bool // a rule asks for sums of files
 }
 
@@ -319,6 +320,10 @@ func (c *compiler) buffer(b *buffer) (*bufDef, int32) {
 	if b.field != app.NoField {
 		in := fieldInfo(b.field)
 		d.protos, d.dirs, d.stage, d.kind, d.multi = in.Protos, in.Dirs, in.Stage, in.Kind, in.Multi
+		if b.frame != "" {
+			d.frame, d.protos = b.frame, b.frameOf
+			c.rs.anyFrame = true
+		}
 	}
 	id := int32(len(c.rs.buffers))
 	if cap(c.rs.buffers) == 0 {

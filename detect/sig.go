@@ -42,6 +42,7 @@ const (
 	sigNeedStream                      // payload is the stream
 	sigNeedFlow
 	sigTx // has conditions on transactions
+	sigFrame
 	sigNoAlert
 	sigAlert // keyword alert: a pass rule leaves a record
 	sigTargetSrc
@@ -132,7 +133,8 @@ type bufDef struct {
 	dirs       app.DirSet
 	stage      uint8
 	kind       app.Kind
-	multi      bool // a field with several values: each is matched by itself
+	multi      bool   // a field with several values: each is matched by itself
+	frame      string // of FrameData: which frames
 }
 
 // special are buffers that are no fields of transactions.

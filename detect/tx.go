@@ -92,6 +92,15 @@ func (w *Worker) txRules(in *Input, c *app.Conn) {
 	for _, tx := range c.Transactions() {
 		w.inspectTx(in, tx)
 	}
+	if w.rs.anyFrame {
+		for _, f := range c.Frames() {
+			w.inspectTx(in, f)
+			if f.Done(in.Dir) {
+				w.Forget(&f.TxBase)
+			}
+		}
+		c.FramesInspected(in.Dir)
+	}
 }
 
 func (w *Worker) inspectTx(in *Input, tx app.Tx) {
@@ -99,6 +108,10 @@ func (w *Worker) inspectTx(in *Input, tx app.Tx) {
 	d := in.Dir
 	if b.OneWay && b.From != d {
 		return
+	}
+	frames := sigFlags(0)
+	if _, ok := tx.(*app.Frame); ok {
+		frames = sigFrame
 	}
 	st := w.state(b)
 	sd := &st.dir[d]
@@ -145,7 +158,9 @@ func (w *Worker) inspectTx(in *Input, tx app.Tx) {
 	}
 	slices.Sort(w.cand)
 	for _, id := range w.cand {
-		w.inspectRule(in, tx, b, sd, id, progress, through)
+		if rs.sigs[id].flags&sigFrame == frames {
+			w.inspectRule(in, tx, b, sd, id, progress, through)
+		}
 	}
 	if through {
 		sd.done = true
@@ -177,7 +192,7 @@ func (w *Worker) scanTx(g *txGroup, in *Input, tx app.Tx, d app.Dir) {
 		}
 	}
 	for i := 0; ; i++ {
-		data, ok := tx.Bytes(def.field, d, i)
+		data, ok := def.bytesOf(tx, d, i)
 		if !ok {
 			return
 		}
@@ -296,13 +311,16 @@ func (w *Worker) engine(e *engine, s *sig, in *Input, tx app.Tx, progress uint8,
 	final := through || progress > e.stage || e.stage > 0 && progress >= e.stage
 	any := false
 	for i := 0; ; i++ {
-		data, ok := tx.Bytes(def.field, d, i)
+		data, ok := def.bytesOf(tx, d, i)
 		if !ok {
 			break
 		}
 		any = true
 		if e.absent == absentOnly {
 			return never, false
+		}
+		if def.frame != "" && !final && e.chain != nil && e.chain.needsEnd() {
+			return notYet, false
 		}
 		if e.chain == nil || w.m.match(e.chain, w.transformedBuf(e.buf, i, data), 0) {
 			return matches, false

@@ -348,6 +348,11 @@ func (l *Logger) Alert(p *packet.Packet, f *FlowInfo, dir app.Dir, a *detect.Ale
 			tx, guessed = f.Guess, true
 		}
 	}
+	frame, _ := tx.(*app.Frame)
+	if frame != nil {
+		tx = nil
+		l.frame(o, frame)
+	}
 	if tx != nil {
 		o.uint("tx_id", tx.Base().ID)
 		if guessed {

@@ -1,0 +1,64 @@
+package detect
+
+import (
+	"strconv"
+	"strings"
+
+	"github.com/garita/garita/app"
+)
+
+// kwFrame makes frames of a protocol the buffer: "frame:pdu" of the rule's own
+// protocol, or "frame:tls.pdu".
+func kwFrame(b *builder, v string) error {
+	name := strings.ToLower(strings.TrimSpace(v))
+	var of app.ProtoSet
+	kind := name
+	for p := app.Proto(0); p < app.NProto; p++ {
+		if b.s.apps.Has(p) && app.HasFrame(p, name) {
+			of |= app.ProtoSetOf(p)
+		}
+	}
+	if of == 0 {
+		proto, rest, ok := strings.Cut(name, ".")
+		if proto == "http" {
+			proto = "http1"
+		}
+		if p, known := app.ProtoByName(proto); ok && known && app.HasFrame(p, rest) {
+			of, kind = app.ProtoSetOf(p), rest
+		}
+	}
+	if of == 0 {
+		return b.unsupported("unknown frame " + strconv.Quote(v))
+	}
+	b.s.flags |= sigFrame
+	key := "frame " + kind
+	for p := app.Proto(0); p < app.NProto; p++ {
+		if of.Has(p) {
+			key += " " + p.String()
+		}
+	}
+	return b.useBuffer(buffer{name: key, field: app.FrameData, frame: kind, frameOf: of})
+}
+
+// WantsFrames says whether there are rules that look into frames.
+func (rs *Ruleset) WantsFrames() bool { return rs.anyFrame }
+
+// bytesOf is value i of a buffer of a transaction or a frame.
+func (d *bufDef) bytesOf(tx app.Tx, dir app.Dir, i int) ([]byte, bool) {
+	if d.frame != "" {
+		if f, ok := tx.(*app.Frame); !ok || f.Kind != d.frame {
+			return nil, false
+		}
+	}
+	return tx.Bytes(d.field, dir, i)
+}
+
+// needsEnd says whether a chain asks where its buffer ends.
+func (c *chain) needsEnd() bool {
+	for i := range c.nodes {
+		if n := &c.nodes[i]; n.flags&(nEnds|nNegated) != 0 || n.op != opContent && n.op != opRegex {
+			return true
+		}
+	}
+	return false
+}
