@@ -58,7 +58,7 @@ func (*enipParser) maxPending() int { return enipHeader + 1<<16 }
 // probeENIP knows the header on the port of the protocol.
 func probeENIP(in *probeIn) answer {
 	p := in.data
-	if !in.port(44818) {
+	if in.dstPort != 44818 {
 		return no
 	}
 	if len(p) < enipHeader {

@@ -116,6 +116,10 @@ func (p *http1) responseIdle(c *Conn, s *httpSide, data []byte) (int, bool) {
 // notSeen is what libhtp gives for the URI of a request that was not seen.
 const notSeen = "/libhtp::request_uri_not_seen"
 
+// httpJunkAfter is how long a line may be that does not begin like a status
+// line; a longer one is a body already.
+const httpJunkAfter = 512
+
 func (p *http1) responseLine(c *Conn, s *httpSide, data []byte) (int, bool) {
 	t := s.tx
 	if s.junk {
@@ -130,7 +134,13 @@ func (p *http1) responseLine(c *Conn, s *httpSide, data []byte) (int, bool) {
 	}
 	// The line ends at LF, or at a CR alone.
 	end, n := -1, 0
-	if i := bytes.IndexAny(data, "\r\n"); i >= 0 {
+	i := bytes.IndexAny(data, "\r\n")
+	if i >= httpJunkAfter {
+		if yes, _ := looksHTTP(data); !yes {
+			i = -1 // the decision below would fall before its end was seen
+		}
+	}
+	if i >= 0 {
 		switch {
 		case data[i] == '\n':
 			end, n = i, i+1
@@ -143,7 +153,7 @@ func (p *http1) responseLine(c *Conn, s *httpSide, data []byte) (int, bool) {
 		}
 	}
 	if end < 0 {
-		if yes, more := looksHTTP(data); !yes && !more && len(data) >= 512 {
+		if yes, more := looksHTTP(data); !yes && !more && len(data) >= httpJunkAfter {
 			p.startJunk(c, t)
 			s.junk = true
 			return 0, true

@@ -130,7 +130,7 @@ func (*modbusParser) maxPending() int { return 6 + 1<<16 }
 // probeModbus knows the header on the port of the protocol.
 func probeModbus(in *probeIn) answer {
 	p := in.data
-	if !in.port(502) {
+	if in.dstPort != 502 { // of the server, as Suricata looks for it
 		return no
 	}
 	if len(p) < modbusHeader+1 {

@@ -76,7 +76,7 @@ func (*pgsqlParser) maxPending() int { return pgsqlMaxMessage + 8 }
 // port of the protocol.
 func probePGSQL(in *probeIn) answer {
 	p := in.data
-	if !in.port(5432) {
+	if in.dstPort != 5432 {
 		return no
 	}
 	if in.dir == ToClient {
