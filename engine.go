@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"net"
 	"runtime"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -34,7 +35,12 @@ type Engine struct {
 	links     *links.Cache
 	sources   []Source // of NewWatch
 	reloading sync.Mutex
-	began     time.Time
+	asked     struct {
+		sync.Mutex
+		rules           *detect.Ruleset
+		ja3, ja4, hassh bool
+	}
+	began time.Time
 }
 
 // New loads the rules, binds the queues and diverts the traffic, in this order:
@@ -301,6 +307,22 @@ func (e *Engine) Stats() Stats {
 		w.st.mu.Unlock()
 	}
 	return s
+}
+
+// fingerprints says which fingerprints the rules ask for, so that records show
+// them. Workers ask at every switch of rules: the texts are searched once.
+func (e *Engine) fingerprints(rs *detect.Ruleset) (ja3, ja4, hassh bool) {
+	e.asked.Lock()
+	defer e.asked.Unlock()
+	if a := &e.asked; a.rules != rs {
+		a.rules, a.ja3, a.ja4, a.hassh = rs, false, false, false
+		for _, i := range rs.Rules() {
+			a.ja3 = a.ja3 || strings.Contains(i.Text, "ja3")
+			a.ja4 = a.ja4 || strings.Contains(i.Text, "ja4")
+			a.hassh = a.hassh || strings.Contains(i.Text, "hassh")
+		}
+	}
+	return e.asked.ja3, e.asked.ja4, e.asked.hassh
 }
 
 func (e *Engine) notify(n Notice) {

@@ -160,7 +160,7 @@ func (w *worker) feed(f *flow.Flow[conn], d app.Dir) {
 			a.Feed(d, ch.Data)
 		}
 		for e := app.ToServer; e <= app.ToClient; e++ {
-			if a.MessageEnded(e) {
+			if a.MessageEnded(e) && flushes(a.Proto(), e) {
 				w.tcp.TriggerRaw(&c.tcp, stream.Dir(e))
 			}
 		}
@@ -176,6 +176,19 @@ func (w *worker) feed(f *flow.Flow[conn], d app.Dir) {
 			w.tcp.StopApp(&c.tcp, stream.ToClient)
 		}
 	}
+}
+
+// flushes says whether the end of a message makes the raw stream of its
+// direction due for inspection, as in Suricata: responses of HTTP, and calls
+// and answers of SMB and DCERPC.
+func flushes(p app.Proto, d app.Dir) bool {
+	switch p {
+	case app.HTTP1, app.HTTP2:
+		return d == app.ToClient
+	case app.SMB, app.DCERPC:
+		return true
+	}
+	return false
 }
 
 // settle lets p's segment take effect, or not if p is dropped.

@@ -3,7 +3,6 @@ package garita
 import (
 	"fmt"
 	"runtime/debug"
-	"strings"
 
 	"github.com/garita/garita/app"
 	"github.com/garita/garita/detect"
@@ -111,13 +110,7 @@ func (w *worker) useRules(rs *detect.Ruleset) {
 	w.env.Config.Frames = rs.WantsFrames()
 	w.env.Config.HashFiles = w.e.cfg.App.HashFiles || rs.NeedsFileHashes()
 	if w.log != nil {
-		ja3, ja4, hassh := false, false, false
-		for _, i := range rs.Rules() {
-			ja3 = ja3 || strings.Contains(i.Text, "ja3")
-			ja4 = ja4 || strings.Contains(i.Text, "ja4")
-			hassh = hassh || strings.Contains(i.Text, "hassh")
-		}
-		w.log.Fingerprints(ja3, ja4, hassh)
+		w.log.Fingerprints(w.e.fingerprints(rs))
 	}
 	if w.det == nil {
 		w.det = detect.NewWorker(rs)
@@ -284,7 +277,7 @@ func (w *worker) inspect(p *packet.Packet) {
 		return
 	}
 	f, dir := w.track(p)
-	if f.Value.det.Action().Drops() {
+	if w.inline && f.Value.det.Action().Drops() {
 		p.Verdict = packet.Drop(packet.ReasonFlow)
 		w.logDrop(p, f, dir, nil, dropAction)
 		return
