@@ -66,6 +66,15 @@ func (t *Tracker) data(s *TCP, g *segment, x, y *half) bool {
 		t.event(EstAckZWPData)
 	} else if !t.ackOK(s, g, y) {
 		t.event(EstInvalidAck)
+		if t.cfg.Inline && g.n == 0 && g.seq == x.nextSeq && y.nextWin.Less(g.ack) {
+			// More than a window went by unseen, as when the queue overflows
+			// and is to fail open: the window goes on from here, or nothing
+			// behind it would ever be let through again.
+			ackTo(y, g.ack)
+			y.window = g.win << y.wscale
+			t.winTo(y, g)
+			t.AckUnseen++
+		}
 		// The receiver ignores it. Without data there is nothing to be fooled
 		// by, and it may pass.
 		return !t.cfg.Inline || g.n == 0

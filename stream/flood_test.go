@@ -3,6 +3,7 @@ package stream
 import (
 	"bytes"
 	"math/rand/v2"
+	"strings"
 	"testing"
 	"time"
 
@@ -92,6 +93,28 @@ func TestTinySegments(t *testing.T) {
 			t.Errorf("%+v: %d bytes held in the end", cfg, tr.Memory())
 		}
 	}
+}
+
+// When more than a window goes by unseen, because the queue was full and is to
+// fail open, what comes after is followed again.
+func TestResumeAfterUnseenWindow(t *testing.T) {
+	tr := New(Config{Inline: true})
+	c := &conv{t: t, tr: tr, events: map[Event]int{}, now: 1e18}
+	c.send(seg{flags: synFlag, seq: cISN, win: 1000})
+	c.send(seg{dir: ToClient, flags: synFlag | ackFlag, seq: sISN, ack: cISN + 1, win: 1000})
+	c.send(seg{flags: ackFlag, seq: cISN + 1, ack: sISN + 1, win: 1000})
+	c.send(seg{dir: ToClient, flags: ackFlag, seq: sISN + 1, ack: cISN + 1, win: 1000, data: []byte("seen")})
+	const unseen = 50_000
+	c.send(seg{flags: ackFlag, seq: cISN + 1, ack: sISN + 5 + unseen, win: 1000})
+	if ok, _ := c.send(seg{dir: ToClient, flags: ackFlag, seq: sISN + 5 + unseen, ack: cISN + 1, win: 1000, data: []byte("again")}); !ok {
+		t.Fatalf("refused: %v", c.last.Drop)
+	}
+	c.send(seg{flags: ackFlag, seq: cISN + 1, ack: sISN + 10 + unseen, win: 1000})
+	c.send(seg{dir: ToClient, flags: ackFlag, seq: sISN + 10 + unseen, ack: cISN + 1, win: 1000, data: []byte("!")})
+	if c.gaps[1] != unseen || !strings.HasPrefix(string(c.out[1]), "seenagain") { // the last byte waits for the next packet
+		t.Errorf("%d bytes missing, got %q", c.gaps[1], c.out[1])
+	}
+	tr.Release(&c.tcp)
 }
 
 // Scripts of segments with anything in them: no panic, nothing leaks, and
