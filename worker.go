@@ -551,10 +551,14 @@ func (w *worker) retire(p *packet.Packet, f *flow.Flow[conn], ended bool) {
 	if w.log != nil {
 		w.logTransactions(p, f, c, w.in.Dir)
 	}
-	for _, tx := range c.Transactions() {
+	for n, tx := range c.Transactions() {
 		b := tx.Base()
 		for d := range f.Value.judged {
-			if b.Done(app.Dir(d)) && b.ID == f.Value.judged[d] {
+			if n == 0 { // those before it are gone
+				f.Value.judged[d] = max(f.Value.judged[d], b.ID)
+			}
+			// Rules look at a direction with its own packets only.
+			if (app.Dir(d) == w.in.Dir || ended) && b.Done(app.Dir(d)) && b.ID == f.Value.judged[d] {
 				f.Value.judged[d]++
 			}
 		}

@@ -303,8 +303,24 @@ func (p *smbParser) open(id smbID, name []byte, pipe bool) *smbOpen {
 		o = &smbOpen{rpc: dcerpcSession{plain: true}}
 		p.opens[id] = o
 	}
-	o.name, o.pipe = name, pipe
+	o.name, o.pipe = name, pipe || smbPipeName(name)
 	return o
+}
+
+// smbPipeName knows the well-known pipes of services by which calls are made,
+// for trees whose kind was not seen (MS-WKST, MS-SRVS, MS-SCMR, MS-TSCH …).
+func smbPipeName(name []byte) bool {
+	for len(name) > 0 && name[0] == '\\' {
+		name = name[1:]
+	}
+	for _, s := range [...]string{
+		"atsvc", "browser", "epmapper", "eventlog", "lsarpc", "lsass", "netlogon", "ntsvcs", "samr", "spoolss", "srvsvc", "svcctl", "winreg", "wkssvc",
+	} {
+		if len(name) == len(s) && equalFold(name, s) {
+			return true
+		}
+	}
+	return false
 }
 
 // find returns an open file or pipe; one whose opening was not seen is taken
