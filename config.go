@@ -287,15 +287,8 @@ func (r *reader) divert() {
 		d.Marks.Mask = uint32(x)
 	}
 	d.Lifelines.DivertLoopback = s.Bool("loopback", false)
-	switch v := s.String("backend", "auto"); v {
-	case "auto":
-	case "native":
-		d.Backend = divert.BackendNative
-	case "compat":
-		d.Backend = divert.BackendCompat
-	default:
-		r.bad("divert.backend", fmt.Errorf("%q is neither auto, native nor compat", v))
-	}
+	d.Backend, err = divert.ParseBackend(s.String("backend", "auto"))
+	r.bad("divert.backend", err)
 }
 
 func values(k *conf.Node) []string {

@@ -259,15 +259,15 @@ func (p *tlsParser) parse(c *Conn, d Dir, data []byte) (n, need int) {
 		}
 		typ, version, l := b[0], binary.BigEndian.Uint16(b[1:]), int(binary.BigEndian.Uint16(b[3:]))
 		if typ < 20 || typ > 24 {
-			p.bad(c, tlsInvalidType)
+			p.bad(c, d, tlsInvalidType)
 			return n, 0
 		}
 		if v := version >> 8; v != 3 && v != 0x7f {
-			p.bad(c, tlsInvalidVersion)
+			p.bad(c, d, tlsInvalidVersion)
 			return n, 0
 		}
 		if l > tlsMaxRecord {
-			p.bad(c, tlsInvalidHeader)
+			p.bad(c, d, tlsInvalidHeader)
 			return n, 0
 		}
 		if p.tx.recordVersion[d] == 0 {
@@ -305,11 +305,17 @@ func (p *tlsParser) parse(c *Conn, d Dir, data []byte) (n, need int) {
 	}
 }
 
-// bad ends parsing because the bytes are no TLS.
-func (p *tlsParser) bad(c *Conn, e Event) {
+// bad ends parsing because the bytes are no TLS. Only a client that never said
+// a hello has broken the protocol; junk from a server, or behind a handshake,
+// is no fault to act upon (Suricata's judgement, too).
+func (p *tlsParser) bad(c *Conn, d Dir, e Event) {
 	p.tx.event(tlsInvalidRecord)
 	p.tx.event(e)
-	c.fail()
+	if d == ToServer && !p.tx.Client.Seen {
+		c.fail()
+		return
+	}
+	c.stop()
 }
 
 // applicationData is cipher text by definition: whatever could be read of the
@@ -505,7 +511,7 @@ func (p *tlsParser) v2Record(c *Conn, d Dir, b []byte) (n, need int) {
 		l, h = int(b[0]&0x3f)<<8|int(b[1]), 3
 	}
 	if l == 0 || h+l > p.maxPending()-1 {
-		p.bad(c, tlsInvalidSSLv2Header)
+		p.bad(c, d, tlsInvalidSSLv2Header)
 		return h, 0
 	}
 	if len(b) < h+l {

@@ -108,6 +108,16 @@ func (b Backend) String() string {
 	return "auto"
 }
 
+// ParseBackend reads the name of a backend.
+func ParseBackend(s string) (Backend, error) {
+	for b := BackendAuto; b <= BackendLegacy; b++ {
+		if s == b.String() {
+			return b, nil
+		}
+	}
+	return BackendAuto, &SpecError{Field: "Backend", Value: s, Why: "is neither auto, native, compat nor legacy"}
+}
+
 // PortRange is one port, or First to Last inclusive. Last 0 means First.
 type PortRange struct{ First, Last uint16 }
 

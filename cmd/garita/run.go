@@ -27,6 +27,7 @@ type runOptions struct {
 	queue, queues        uint16
 	fail                 string
 	noDivert, loopback   bool
+	backend              string
 }
 
 func runCommand() *cobra.Command {
@@ -66,6 +67,7 @@ It needs root, or CAP_NET_ADMIN and CAP_NET_RAW.`,
 	f.Uint16Var(&o.queues, "queues", 0, "how many queues, one worker each (default: one a core)")
 	f.StringVar(&o.fail, "fail", "", "what happens to traffic when garita cannot judge it: open or closed (default open)")
 	f.BoolVar(&o.noDivert, "no-divert", false, "only answer the queues: you fill them by rules of your own")
+	f.StringVar(&o.backend, "backend", "", "how to divert: auto, native (nftables queue), compat (nftables with NFQUEUE), legacy (ip_tables)")
 	f.BoolVar(&o.loopback, "loopback", false, "intercept the loopback interface too")
 	return c
 }
@@ -103,6 +105,11 @@ func (o *runOptions) join(errw io.Writer) (*garita.FileConfig, error) {
 	}
 	if o.queues != 0 {
 		d.Queues = o.queues
+	}
+	if o.backend != "" {
+		if d.Backend, err = divert.ParseBackend(o.backend); err != nil {
+			return nil, fmt.Errorf("--backend: %w", err)
+		}
 	}
 	if o.loopback {
 		d.Lifelines.DivertLoopback = true

@@ -26,7 +26,7 @@ exits with 0 if so, with 1 if not.`,
 			w := c.OutOrStdout()
 			protected := false
 			for i := range found {
-				if found[i].Diverting && found[i].Owner.PortID != 0 {
+				if o := found[i].Owner; found[i].Diverting && (o.PortID != 0 || o.PID != 0) {
 					protected = true
 				}
 			}
