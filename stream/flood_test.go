@@ -83,7 +83,7 @@ func TestTinySegments(t *testing.T) {
 		if told == 0 || cfg.Inline && uint64(dropped) != told {
 			t.Errorf("%+v: %d dropped, counters say %d", cfg, dropped, told)
 		}
-		if took > 20*time.Duration(n)*time.Microsecond {
+		if took > 200*time.Duration(n)*time.Microsecond { // generous: the race detector and busy machines
 			t.Errorf("%+v: %v a packet", cfg, took/time.Duration(n))
 		}
 		t.Logf("inline %v depth %d: at most %d bytes, %d not kept, %v a packet", cfg.Inline, cfg.Depth, most, told, took/time.Duration(n))

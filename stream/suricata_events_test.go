@@ -73,7 +73,7 @@ func TestEventsAgainstSuricata(t *testing.T) {
 	for i := range scripts {
 		rng := rand.New(rand.NewPCG(13, uint64(i)))
 		c := newConv(t, Config{CheckOverlap: true}) // the rules switch it on there
-		type end struct{ isn, next, acked uint32 }
+		type end struct{ isn, next uint32 }
 		e := [2]end{{isn: 1000, next: 1001}, {isn: 900_000, next: 900_001}}
 		first := true
 		reused := false
