@@ -65,7 +65,6 @@ type script struct {
 	sisn   uint32
 	heard  uint32 // the victim's bytes that came
 	acked  int    // bytes of ours that the victim acknowledged
-	win    int    // end of the victim's window
 	fins   bool
 	resets int
 	tsecr  uint32
