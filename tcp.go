@@ -179,13 +179,14 @@ func (w *worker) feed(f *flow.Flow[conn], d app.Dir) {
 }
 
 // flushes says whether the end of a message makes the raw stream of its
-// direction due for inspection, as in Suricata: responses of HTTP, and calls
-// and answers of SMB and DCERPC.
+// direction due for inspection, as in Suricata: responses of HTTP, and what is
+// asked
+// and answered in SMB, DCERPC and PostgreSQL.
 func flushes(p app.Proto, d app.Dir) bool {
 	switch p {
 	case app.HTTP1, app.HTTP2:
 		return d == app.ToClient
-	case app.SMB, app.DCERPC:
+	case app.SMB, app.DCERPC, app.PGSQL:
 		return true
 	}
 	return false
