@@ -227,7 +227,7 @@ func (w *worker) endFlow(f *flow.Flow[conn]) {
 	w.st.FlowsEnded++
 	w.log.Source(eve.EndOfFlow)
 	defer w.log.Source(eve.Wire)
-	if !c.det.Action().Drops() && (c.app != nil || f.Key.Proto == packet.ProtoTCP) {
+	if !(w.inline && c.det.Action().Drops()) && (c.app != nil || f.Key.Proto == packet.ProtoTCP) {
 		w.tcp.Finish(&c.tcp)
 		for d := app.ToServer; d <= app.ToClient; d++ {
 			if f.Key.Proto == packet.ProtoTCP {

@@ -22,6 +22,7 @@ func (p *Packet) Inner(in *Packet) bool {
 	var etype uint16
 	ok := true
 	frame := false
+	var vlan uint16 // that the tunnel's header names
 	switch p.proto {
 	case ProtoIPv4:
 		etype = EtherIPv4
@@ -38,6 +39,7 @@ func (p *Packet) Inner(in *Packet) bool {
 			if len(b) < 8 || b[0]>>4 != 1 { // ERSPAN type II
 				return false
 			}
+			vlan = binary.BigEndian.Uint16(b) & 0xfff
 			b, frame = b[8:], true
 		}
 	case ProtoUDP:
@@ -77,6 +79,11 @@ func (p *Packet) Inner(in *Packet) bool {
 	in.L2, in.Link = nil, LinkRaw
 	if frame {
 		in.DecodeLink(LinkEthernet, b)
+		if vlan != 0 && int(in.NVLAN) < len(in.VLANs) {
+			copy(in.VLANs[1:], in.VLANs[:in.NVLAN])
+			in.VLANs[0] = vlan
+			in.NVLAN++
+		}
 		return in.HWProtocol == EtherIPv4 || in.HWProtocol == EtherIPv6 || in.LinkEvent != 0
 	}
 	in.Data, in.HWProtocol, in.LinkEvent = b, etype, 0

@@ -381,6 +381,20 @@ func TestInner(t *testing.T) {
 	}
 }
 
+// ERSPAN type II names the VLAN of the mirrored frame in its own header.
+func TestInnerERSPAN(t *testing.T) {
+	frame := append([]byte{1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 8, 0}, fixtures()["udp4"]...)
+	p := decode(build(shape{proto: ProtoGRE, payload: append([]byte{0x10, 0, 0x88, 0xbe, 0, 0, 0, 1, 0x10, 23, 0, 0, 0, 0, 0, 0}, frame...)}))
+	var in Packet
+	if !p.Inner(&in) {
+		t.Fatal("not recognised")
+	}
+	in.Decode()
+	if in.Proto() != ProtoUDP || in.NVLAN != 1 || in.VLANs[0] != 23 {
+		t.Errorf("protocol %d, VLANs %v", in.Proto(), in.VLANs[:in.NVLAN])
+	}
+}
+
 func TestDecodeDoesNotAllocate(t *testing.T) {
 	for name, b := range fixtures() {
 		p := &Packet{}
