@@ -276,9 +276,6 @@ func (l *Logger) beginWith(event string, p *packet.Packet, f *FlowInfo, src, dst
 	if l.from == EndOfFlow && f != nil {
 		vlans = f.VLANs
 	}
-	if l.from >= TunnelGRE && l.from <= TunnelIPv6 {
-		vlans = nil // those are of the packet outside
-	}
 	if len(vlans) > 0 {
 		o.openArray("vlan")
 		for _, v := range vlans {

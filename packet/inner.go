@@ -76,7 +76,7 @@ func (p *Packet) Inner(in *Packet) bool {
 	}
 	*in = *p
 	in.edited = false
-	in.L2, in.Link = nil, LinkRaw
+	in.L2, in.Link, in.NVLAN = nil, LinkRaw, 0
 	if frame {
 		in.DecodeLink(LinkEthernet, b)
 		if vlan != 0 && int(in.NVLAN) < len(in.VLANs) {
