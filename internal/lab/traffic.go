@@ -79,16 +79,24 @@ func (e *Exchange) Do(ctx context.Context, l *Lab) Result {
 	r.Outcome = outcome(r.Proto, r.Err)
 	// The server's kernel answers a ping before the server has read it.
 	for wait := time.Now(); ; time.Sleep(time.Millisecond) {
-		r.Arrived = l.seenFrom(r.Proto, r.Client, earlier)
+		r.Arrived = l.seenOf(&r, earlier)
 		if len(r.Arrived) > 0 || r.Outcome != Answered || time.Since(wait) > 300*time.Millisecond {
 			return r
 		}
 	}
 }
 
-func (l *Lab) seenFrom(proto string, from netip.AddrPort, earlier int) (what []string) {
+// services are the server's, by port. Two flows of a client may come from the
+// same port of its, if they go to different ones here.
+var services = map[uint16]string{7: "echo", 53: "dns", 80: "http", 443: "https"}
+
+func (l *Lab) seenOf(r *Result, earlier int) (what []string) {
+	service := services[r.Server.Port()]
+	if r.Proto == "icmp" {
+		service = "ping"
+	}
 	for _, s := range l.Seen()[earlier:] {
-		if s.Proto == proto && s.From == from {
+		if s.Service == service && s.Proto == r.Proto && s.From == r.Client {
 			what = append(what, s.What)
 		}
 	}
