@@ -165,17 +165,21 @@ func (p *ftpParser) command(c *Conn, b []byte, long bool) {
 			p.expect(c, t, ToClient, port)
 		}
 	case equalFold(word, "retr"):
-		p.begin(FTPRetrieve, arg)
+		p.begin(c, FTPRetrieve, arg)
 	case equalFold(word, "stor"):
-		p.begin(FTPStore, arg)
+		p.begin(c, FTPStore, arg)
 	}
 }
 
-// begin names what the data connection agreed on will carry.
-func (p *ftpParser) begin(verb uint8, name []byte) {
-	if p.transfer != nil {
-		p.transfer.cmd.Store(&ftpTransferCommand{verb, clone(bytes.TrimSpace(name))})
+// begin names what the data connection agreed on will carry. A transfer for
+// which no connection was agreed on breaks the protocol (RFC 959 §3.3; the
+// default ports are used by nobody).
+func (p *ftpParser) begin(c *Conn, verb uint8, name []byte) {
+	if p.transfer == nil {
+		c.fail()
+		return
 	}
+	p.transfer.cmd.Store(&ftpTransferCommand{verb, clone(bytes.TrimSpace(name))})
 }
 
 func (p *ftpParser) expect(c *Conn, t *FTPTx, listener Dir, port uint16) {
