@@ -8,7 +8,7 @@ func (t *Tracker) established(s *TCP, g *segment, x, y *half) bool {
 		}
 		t.reset(s)
 		if t.cfg.Inline {
-			t.maybeReset(y)
+			t.maybeReset(s, g, x, y)
 			return true
 		}
 		y.nextSeq = g.ack
@@ -107,6 +107,9 @@ func (t *Tracker) data(s *TCP, g *segment, x, y *half) bool {
 	}
 	zwp := g.n == 1 && g.seq == x.nextSeq && x.window == 0
 	inWindow := zwp || end.LessEq(x.nextWin) || s.flags&(midstream|async) != 0
+	if !inWindow && t.cfg.Inline && x.insists(g) {
+		inWindow, x.nextWin = true, end
+	}
 	if !inWindow {
 		t.event(EstPacketOutOfWindow)
 		return !t.cfg.Inline || g.n == 0
@@ -131,6 +134,21 @@ func (t *Tracker) data(s *TCP, g *segment, x, y *half) bool {
 	t.winTo(y, g)
 	t.insert(s, x, g)
 	return true
+}
+
+// insists says whether a segment beyond the window came for the third time. Its
+// sender then knows of a window that was not seen here, because the queue
+// overflowed and is to fail open; refused for good, the connection would stand
+// still. What it brings is followed like all that comes before its turn.
+func (x *half) insists(g *segment) bool {
+	if g.n == 0 || g.end().Sub(x.nextWin) > 16<<20 {
+		return false
+	}
+	if x.beyond != g.seq {
+		x.beyond, x.beyondN = g.seq, 0
+	}
+	x.beyondN++
+	return x.beyondN > 2
 }
 
 // fin is a FIN while both sides are open.
@@ -170,10 +188,10 @@ func (t *Tracker) fin(s *TCP, g *segment, x, y *half) bool {
 // maybeReset takes a reset for no more than it is where packets pass: its
 // receiver, y, may never get it, or may not take it (RFC 5961 §3.2). Both sides
 // are followed as before if they go on, and nothing counts as acknowledged
-// because a reset said so. What it carries is part of no stream.
-func (t *Tracker) maybeReset(y *half) {
+// because a reset said so.
+func (t *Tracker) maybeReset(s *TCP, g *segment, x, y *half) {
 	y.flags |= rstSeen
-	t.seen = true
+	t.insert(s, x, g) // few receivers read what it carries, but they may
 }
 
 // resetData is what an accepted RST acknowledges and carries.
@@ -209,7 +227,7 @@ func (t *Tracker) closing(s *TCP, g *segment, x, y *half, st State) bool {
 		}
 		t.reset(s)
 		if t.cfg.Inline {
-			t.maybeReset(y)
+			t.maybeReset(s, g, x, y)
 		} else {
 			t.resetData(s, g, x, y)
 		}

@@ -117,11 +117,32 @@ func TestResumeAfterUnseenWindow(t *testing.T) {
 	tr.Release(&c.tcp)
 }
 
+// Data beyond a window of which the opening went by unseen is taken when its
+// sender insists.
+func TestInsistBeyondWindow(t *testing.T) {
+	c := &conv{t: t, tr: New(Config{Inline: true}), events: map[Event]int{}, now: 1e18}
+	c.send(seg{flags: synFlag, seq: cISN, win: 1000})
+	c.send(seg{dir: ToClient, flags: synFlag | ackFlag, seq: sISN, ack: cISN + 1, win: 1000})
+	c.send(seg{flags: ackFlag, seq: cISN + 1, ack: sISN + 1, win: 1000})
+	for i, want := range []bool{false, false, true} {
+		if ok, _ := c.send(seg{dir: ToClient, flags: ackFlag, seq: sISN + 1 + 5000, ack: cISN + 1, win: 1000, data: []byte("late")}); ok != want {
+			t.Errorf("time %d: %v", i, ok)
+		}
+	}
+	c.send(seg{flags: ackFlag, seq: cISN + 1, ack: sISN + 1 + 5004, win: 1000})
+	c.send(seg{dir: ToClient, flags: ackFlag, seq: sISN + 1 + 5004, ack: cISN + 1, win: 1000, data: []byte("r")})
+	c.send(seg{flags: ackFlag, seq: cISN + 1, ack: sISN + 1 + 5005, win: 1000})
+	if c.gaps[1] != 5000 || !strings.HasPrefix(string(c.out[1]), "late") {
+		t.Errorf("%d bytes missing, got %q", c.gaps[1], c.out[1])
+	}
+}
+
 // Scripts of segments with anything in them: no panic, nothing leaks, and
 // inline a receiver gets nothing that was not inspected.
 func FuzzScript(f *testing.F) {
 	f.Add([]byte{0, 2, 0, 0, 1, 18, 0, 0, 0, 16, 0, 0, 0, 16, 0, 9, 0, 16, 4, 9, 1, 16, 9, 0}, uint8(0))
 	f.Add([]byte{0, 16, 5, 9, 0, 16, 0, 9, 0, 17, 9, 0, 1, 4, 0, 0}, uint8(3))
+	f.Add([]byte("02000$\x000"), uint8(137)) // a reset with data
 	f.Add([]byte{0, 16, 5, 9, 0, 48, 0, 9, 1, 16, 9, 0, 0, 16, 0, 9, 2, 0, 0, 0}, uint8(5))
 	f.Fuzz(func(t *testing.T, script []byte, mode uint8) {
 		cfg := Config{Inline: mode&1 != 0, NoRaw: mode&2 != 0, Midstream: mode&4 != 0, AsyncOneside: mode&8 != 0, Urgent: Urgent(mode >> 4 & 3),

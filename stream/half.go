@@ -20,6 +20,8 @@ type half struct {
 	window, lastTS, lastPkt        uint32
 	flags                          halfFlags
 	wscale, policy, tcpFlags       uint8
+	beyondN                        uint8
+	beyond                         Seq // a segment beyond the window, and how often it came
 
 	start, edge, app, raw uint64
 	need                  uint64 // data before this may be let go

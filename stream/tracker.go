@@ -373,6 +373,7 @@ func (t *Tracker) Rollback(s *TCP) {
 		h, n := &s.half[d], &now.half[d]
 		h.data, h.start, h.track = n.data, n.start, n.track
 		h.app = n.app
+		h.beyond, h.beyondN = n.beyond, n.beyondN
 		h.flags |= n.flags & (noReassembly | noApp | noRaw | finished)
 		h.raw = min(n.raw, h.edge)
 		// A half that was skipped forward over a gap stays where it is.
