@@ -27,7 +27,7 @@ import (
 // it held before: the budgets, and as much again for Go's collector, which lets
 // the heap double before it looks, and for what lies in queues.
 const (
-	floodFlows, floodStreams, floodFrags = 32 << 20, 32 << 20, 8 << 20
+	floodFlows, floodStreams, floodFrags = 16 << 20, 32 << 20, 8 << 20
 
 	floodCap = 2*(floodFlows+floodStreams+floodFrags) + 32<<20
 )
