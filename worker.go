@@ -129,6 +129,9 @@ func (w *worker) idle() bool {
 // run judges bursts until the source ends; the error is the source's.
 func (w *worker) run() error {
 	defer w.publish()
+	if w.live {
+		sharpTimer()
+	}
 	for {
 		n, err := w.src.Receive(w.pkts)
 		if err != nil {
@@ -158,6 +161,9 @@ func (w *worker) run() error {
 		}
 		if w.e.wantStats.Load() != w.st.generation {
 			w.publish()
+		}
+		if w.live {
+			coalesce(ps)
 		}
 	}
 }

@@ -426,6 +426,34 @@ drop ip [192.0.2.0/24,198.51.100.7] any -> any any (sid:8;)`}}
 	}
 }
 
+// Only bursts of small datagrams are waited behind: never a lone packet, TCP,
+// large packets, or a burst that is full enough.
+func TestWorthWaiting(t *testing.T) {
+	for _, v6 := range []bool{false, true} {
+		small := build(frame{v6: v6, proto: packet.ProtoUDP, payload: "x"})
+		large := build(frame{v6: v6, proto: packet.ProtoUDP, payload: strings.Repeat("x", 600)})
+		tcp := build(frame{v6: v6, proto: packet.ProtoTCP, flags: packet.ACK})
+		for _, c := range []struct {
+			name string
+			n    int
+			last []byte
+			want bool
+		}{
+			{"lone", 1, small, false}, {"few", 3, small, true}, {"full", coalesceFull, small, false},
+			{"with TCP", 3, tcp, false}, {"with a large one", 3, large, false}, {"with garbage", 3, []byte{0x45}, false},
+		} {
+			ps := make([]packet.Packet, c.n)
+			for i := range ps {
+				ps[i].Data = small
+			}
+			ps[c.n-1].Data = c.last
+			if got := worthWaiting(ps); got != c.want {
+				t.Errorf("v6 %v, %s: %v", v6, c.name, got)
+			}
+		}
+	}
+}
+
 func TestRulesAreReported(t *testing.T) {
 	l, err := LoadRules(Rules{Text: []string{"alert tcp any any -> any any (sid:1;)\nnonsense here\nalert tcp any any -> any any (nosuch:1; sid:2;)"}}, detect.Config{})
 	if err != nil {
