@@ -107,10 +107,16 @@ func (e *Engine) open() error {
 		return err
 	}
 	e.follow()
+	maxLen := e.cfg.MaxLen
+	if maxLen == 0 && e.cfg.Fail.Overload == Open {
+		// The receive buffer shall be the first limit: what it makes the kernel
+		// let pass leaves a gap in the numbers, see lostLately.
+		maxLen = 65536
+	}
 	for i := range spec.Queues {
 		q, err := nfqueue.Open(nfqueue.Config{
 			Queue:    spec.Queue + i,
-			MaxLen:   e.cfg.MaxLen,
+			MaxLen:   maxLen,
 			NoGSO:    e.cfg.NoGSO,
 			FailOpen: e.cfg.Fail.Overload == Open,
 			Failure:  e.cfg.Fail.Internal.verdict(packet.ReasonFailure),

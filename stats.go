@@ -22,6 +22,7 @@ type Stats struct {
 	Rejects           uint64 // resets and unreachables sent
 	RejectsFailed     uint64
 	FlowsEnded        uint64
+	PickedUp          uint64     // sessions followed anew after the queue had been full
 	Stages            StageStats // what flows, streams and fragments have come to
 	// Drops counts dropped packets by reason.
 	Drops map[packet.Reason]uint64
@@ -81,6 +82,7 @@ func (s *Stats) add(o *Stats) {
 	s.Rejects += o.Rejects
 	s.RejectsFailed += o.RejectsFailed
 	s.FlowsEnded += o.FlowsEnded
+	s.PickedUp += o.PickedUp
 	s.Stages.add(&o.Stages)
 	if s.Drops == nil {
 		s.Drops = make(map[packet.Reason]uint64)
@@ -113,6 +115,7 @@ func (e *Engine) statValues() map[string]uint64 {
 		"ips.accepted":                s.Accepted,
 		"ips.blocked":                 s.Dropped,
 		"ips.rejected":                s.Rejects,
+		"garita.picked_up":            s.PickedUp,
 		"garita.panics":               s.Panics,
 		"garita.edits_failed":         s.EditsFailed,
 		"garita.rejects_failed":       s.RejectsFailed,

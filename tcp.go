@@ -41,6 +41,10 @@ func (w *worker) segment(p *packet.Packet, f *flow.Flow[conn], dir app.Dir) (app
 		// rewritten.
 		r.Drop = stream.CauseConflict
 	}
+	if r.Drop == stream.CauseInvalid && w.lostLately(p) {
+		r = w.pickUp(p, f, dir)
+		in.Established, in.InStream = r.Established, r.Added
+	}
 	if w.inline && (r.Drop != stream.NoCause || r.Exception >= stream.DropPacket && r.Exception <= stream.Reject) {
 		w.st.streamDrop(max(r.Drop, r.Why))
 		w.refuse(p, f, dir, r)
@@ -76,6 +80,34 @@ func (w *worker) segment(p *packet.Packet, f *flow.Flow[conn], dir app.Dir) (app
 	in.RawStart = in.RawOffset == 0
 	in.RawEnd = r.End[dir]
 	return dir, true
+}
+
+// lossMemory is how long after a loss sessions may be out of step, in
+// nanoseconds: a sender that hears nothing repeats itself for about so long.
+const lossMemory = 60e9
+
+// lostLately says whether the kernel let packets of this queue pass unseen a
+// short while ago, because it was full and the policy is to fail open. The
+// kernel numbers packets before it finds out that it cannot hand them over, so
+// gaps in the numbers tell.
+func (w *worker) lostLately(p *packet.Packet) bool {
+	return w.live && w.lostAt != 0 && p.Time-w.lostAt < lossMemory && w.e.cfg.Fail.Overload == Open
+}
+
+// pickUp follows a session anew from p on, after packets of it went by unseen:
+// to insist on what was seen would cut a connection that the policy says to let
+// live.
+func (w *worker) pickUp(p *packet.Packet, f *flow.Flow[conn], dir app.Dir) *stream.Result {
+	c := &f.Value
+	w.tcp.Rollback(&c.tcp)
+	w.tcp.Release(&c.tcp)
+	if c.app != nil {
+		c.app.Release()
+		w.spare = append(w.spare, c.app)
+		c.app, c.det.Conn = nil, nil
+	}
+	w.st.PickedUp++
+	return w.tcp.Update(&c.tcp, p, stream.Dir(dir))
 }
 
 // refuse drops a packet that does not fit its session, as the stream's policy

@@ -59,6 +59,8 @@ type worker struct {
 	pass       bool // an exception policy lets this packet go uninspected
 	expected   expectations
 	appPolicy  stream.Exception // for flows whose bytes break their protocol
+	lastID     uint32           // the kernel's number of the packet before
+	lostAt     int64            // when numbers were last missing; 0 for never
 	key        flow.Key
 	env        *app.Env
 	spare      []*app.Conn
@@ -199,6 +201,12 @@ func (w *worker) judgeFrom(ps []packet.Packet, i int) (next int) {
 func (w *worker) judge(p *packet.Packet) {
 	p.Decode()
 	w.now, w.lastNumber = p.Time, p.Number
+	if w.live {
+		if p.ID != w.lastID+1 && w.lastID != 0 {
+			w.lostAt = p.Time
+		}
+		w.lastID = p.ID
+	}
 	if p.IsFragment() {
 		w.fragment(p)
 	} else {
