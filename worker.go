@@ -84,6 +84,11 @@ func newWorker(e *Engine, src Source, inline, live bool, burst int) *worker {
 	if live && sc.MidstreamPolicy == stream.Auto {
 		sc.Midstream = true
 	}
+	if live && sc.MemcapPolicy == stream.Auto && e.cfg.Fail.Memory == Open {
+		// What comes in order needs no memory: dropping what does not costs the
+		// sender a repetition, not the connection.
+		sc.MemcapPolicy = stream.DropPacket
+	}
 	w.tcp = stream.New(sc)
 	w.appPolicy = e.cfg.AppError
 	if w.appPolicy == stream.Auto {
