@@ -5,7 +5,6 @@ import (
 	"errors"
 	"io"
 	"io/fs"
-	"os"
 	"path/filepath"
 	"testing"
 	"time"
@@ -195,34 +194,6 @@ func TestKeep(t *testing.T) {
 	}
 	if got[2] != "longer than before" || got[0] != "abc" {
 		t.Errorf("kept payloads: %q", got)
-	}
-}
-
-// Every capture of the corpus is read to its end.
-func TestCorpus(t *testing.T) {
-	dir := os.Getenv("GARITA_CORPUS")
-	if dir == "" {
-		t.Skip("GARITA_CORPUS names no folder with unpacked captures")
-	}
-	files := 0
-	err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
-		if err != nil || d.IsDir() || (filepath.Ext(path) != ".pcap" && filepath.Ext(path) != ".pcapng") {
-			return err
-		}
-		files++
-		r, err := Open(path)
-		if err != nil {
-			t.Errorf("%v", err)
-			return nil
-		}
-		defer r.Close()
-		if n, err := readAll(r, 64, nil); err != io.EOF {
-			t.Logf("%s: %d packets, then %v", path, n, err)
-		}
-		return nil
-	})
-	if err != nil || files == 0 {
-		t.Errorf("%d files, %v", files, err)
 	}
 }
 
