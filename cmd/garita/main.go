@@ -71,7 +71,7 @@ network:
 	root.SetOut(out)
 	root.SetErr(errw)
 	root.CompletionOptions.HiddenDefaultCmd = true
-	root.AddCommand(labCommand(), runCommand(), watchCommand(), replayCommand(), checkCommand(), doctorCommand(),
+	root.AddCommand(labCommand(), runCommand(), tryCommand(), keepCommand(), watchCommand(), replayCommand(), checkCommand(), doctorCommand(),
 		statusCommand(), cleanCommand(), tablesCommand(), versionCommand())
 	err := root.Execute()
 	if err == nil {

@@ -28,6 +28,7 @@ type runOptions struct {
 	fail                 string
 	noDivert, loopback   bool
 	backend              string
+	trial                time.Duration // 0: until stopped
 }
 
 func runCommand() *cobra.Command {
@@ -54,6 +55,12 @@ It needs root, or CAP_NET_ADMIN and CAP_NET_RAW.`,
 			return o.run(c.Context(), c.ErrOrStderr())
 		},
 	}
+	o.bind(c)
+	return c
+}
+
+// bind gives c the options.
+func (o *runOptions) bind(c *cobra.Command) {
 	f := c.Flags()
 	o.flags(f)
 	f.StringArrayVarP(&o.rules, "rules", "S", nil, "judge by this rule `file` (repeatable; patterns such as *.rules are fine)")
@@ -69,7 +76,6 @@ It needs root, or CAP_NET_ADMIN and CAP_NET_RAW.`,
 	f.BoolVar(&o.noDivert, "no-divert", false, "only answer the queues: you fill them by rules of your own")
 	f.StringVar(&o.backend, "backend", "", "how to divert: auto, native (nftables queue), compat (nftables with NFQUEUE), legacy (ip_tables)")
 	f.BoolVar(&o.loopback, "loopback", false, "intercept the loopback interface too")
-	return c
 }
 
 // join puts together file and options.
@@ -152,6 +158,12 @@ func (o *runOptions) run(ctx context.Context, errw io.Writer) error {
 			return err
 		}
 	}
+	var onTrial *trial
+	if o.trial > 0 {
+		if onTrial, err = newTrial(o.trial); err != nil {
+			return err
+		}
+	}
 	// Asked for before anything is diverted: a signal that comes early must
 	// not leave something behind.
 	signals := make(chan os.Signal, 4)
@@ -173,6 +185,9 @@ func (o *runOptions) run(ctx context.Context, errw io.Writer) error {
 	o.greet(errw, e, c)
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
+	if onTrial != nil {
+		onTrial.watch(ctx, errw, stop)
+	}
 	// One reload at a time, and one more if it was asked for meanwhile. It is
 	// not waited for: who ends the program does not want to see it to its end.
 	wanted := make(chan struct{}, 1)

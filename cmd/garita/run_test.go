@@ -59,7 +59,13 @@ func command(args ...string) *exec.Cmd {
 // start runs garita on the gateway of l and waits until it judges.
 func start(t *testing.T, l *lab.Lab, args ...string) *agent {
 	t.Helper()
-	a := &agent{cmd: command(append([]string{"run", "--hook", "forward"}, args...)...), done: make(chan error, 1)}
+	return startAs(t, l, "run", args...)
+}
+
+// startAs is start for a subcommand that intercepts.
+func startAs(t *testing.T, l *lab.Lab, sub string, args ...string) *agent {
+	t.Helper()
+	a := &agent{cmd: command(append([]string{sub, "--hook", "forward"}, args...)...), done: make(chan error, 1)}
 	r, w, err := os.Pipe()
 	if err != nil {
 		t.Fatal(err)
