@@ -215,7 +215,7 @@ func (e *Engine) shutdown(workers *sync.WaitGroup) error {
 	}
 	e.closeQueues()
 	if e.cfg.Log != nil && len(e.workers) > 0 {
-		e.workers[0].log.Stats(time.Now().UnixNano(), e.statValues())
+		e.workers[0].log.Stats(time.Now().UnixNano(), e.Counters())
 		e.workers[0].log.Flush()
 	}
 	return errors.Join(errs...)
@@ -357,7 +357,7 @@ func (e *Engine) writeStats(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case now := <-t.C:
-			log.Stats(now.UnixNano(), e.statValues())
+			log.Stats(now.UnixNano(), e.Counters())
 			log.Flush()
 		}
 	}

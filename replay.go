@@ -65,7 +65,7 @@ func (r *Replay) Run(src Source) (Stats, error) {
 }
 
 func (w *worker) replayStats() map[string]uint64 {
-	v := w.e.statValues()
+	v := w.e.Counters()
 	s := &w.st.out
 	v["decoder.pkts"], v["decoder.bytes"], v["decoder.invalid"] = s.Packets, s.Bytes, s.Malformed
 	v["detect.alert"], v["detect.alerts_suppressed"], v["detect.alert_queue_overflow"] = s.Alerts, s.Suppressed, s.Discarded

@@ -101,8 +101,10 @@ func (s *Stats) add(o *Stats) {
 // newStatsLogger is a logger beside those of the workers, for stats records.
 func newStatsLogger(e *Engine) *eve.Logger { return eve.NewLogger(e.cfg.Eve, e.cfg.Log, nil) }
 
-// statValues are the counters by Suricata's names where it has one.
-func (e *Engine) statValues() map[string]uint64 {
+// Counters are all counters and gauges by the names that stats records have
+// for them: Suricata's where it has one, with dots between the parts. The map
+// is the caller's.
+func (e *Engine) Counters() map[string]uint64 {
 	s := e.Stats()
 	v := map[string]uint64{
 		"uptime":                      uint64(time.Since(e.began).Seconds()),

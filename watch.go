@@ -54,6 +54,6 @@ const watchBurst = 64
 // Lost is how many packets the kernel could not hand over: those that came
 // while a queue, or the read buffer of a source, was full.
 func (e *Engine) Lost() uint64 {
-	v := e.statValues()
+	v := e.Counters()
 	return v["capture.kernel_drops"]
 }

@@ -29,6 +29,7 @@ type runOptions struct {
 	noDivert, loopback   bool
 	backend              string
 	trial                time.Duration // 0: until stopped
+	metrics              string
 }
 
 func runCommand() *cobra.Command {
@@ -75,6 +76,7 @@ func (o *runOptions) bind(c *cobra.Command) {
 	f.StringVar(&o.fail, "fail", "", "what happens to traffic when garita cannot judge it: open or closed (default open)")
 	f.BoolVar(&o.noDivert, "no-divert", false, "only answer the queues: you fill them by rules of your own")
 	f.StringVar(&o.backend, "backend", "", "how to divert: auto, native (nftables queue), compat (nftables with NFQUEUE), legacy (ip_tables)")
+	f.StringVar(&o.metrics, "metrics", "", "answer Prometheus on this `address`, such as 127.0.0.1:9742 (path /metrics)")
 	f.BoolVar(&o.loopback, "loopback", false, "intercept the loopback interface too")
 }
 
@@ -164,6 +166,13 @@ func (o *runOptions) run(ctx context.Context, errw io.Writer) error {
 			return err
 		}
 	}
+	var counters *metrics
+	if o.metrics != "" {
+		if counters, err = listenMetrics(o.metrics); err != nil {
+			return err
+		}
+		defer counters.close()
+	}
 	// Asked for before anything is diverted: a signal that comes early must
 	// not leave something behind.
 	signals := make(chan os.Signal, 4)
@@ -185,6 +194,9 @@ func (o *runOptions) run(ctx context.Context, errw io.Writer) error {
 	o.greet(errw, e, c)
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
+	if counters != nil {
+		counters.serve(e, log)
+	}
 	if onTrial != nil {
 		onTrial.watch(ctx, errw, stop)
 	}

@@ -24,12 +24,7 @@ exits with 0 if so, with 1 if not.`,
 				return err
 			}
 			w := c.OutOrStdout()
-			protected := false
-			for i := range found {
-				if o := found[i].Owner; found[i].Diverting && (o.PortID != 0 || o.PID != 0) {
-					protected = true
-				}
-			}
+			protected := answered(found)
 			if asJSON {
 				if err := json.NewEncoder(w).Encode(map[string]any{"protected": protected, "found": found}); err != nil {
 					return err
@@ -54,4 +49,14 @@ exits with 0 if so, with 1 if not.`,
 	}
 	c.Flags().BoolVar(&asJSON, "json", false, "print one JSON object")
 	return c
+}
+
+// answered says whether traffic is diverted to a process that lives.
+func answered(found []divert.Found) bool {
+	for i := range found {
+		if o := found[i].Owner; found[i].Diverting && (o.PortID != 0 || o.PID != 0) {
+			return true
+		}
+	}
+	return false
 }
