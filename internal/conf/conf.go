@@ -4,12 +4,16 @@
 package conf
 
 import (
+	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"strconv"
 	"strings"
 
 	"github.com/goccy/go-yaml"
+	"github.com/goccy/go-yaml/ast"
+	"github.com/goccy/go-yaml/parser"
 )
 
 // Node is a value of the tree: a scalar, a list or a section.
@@ -38,46 +42,145 @@ func (e *Error) Error() string {
 
 func (e *Error) Unwrap() error { return e.Err }
 
-// Load reads a file. The error names line and column of bad YAML.
+// Load reads a file and the files it includes, by the key include (a name or a
+// list of names) in any section or by the tag !include for a whole section. They
+// stand where they are named, and what comes later replaces what came before;
+// relative names start from the folder of the first file. The error names line
+// and column of bad YAML.
 func Load(file string) (*Node, error) {
+	root := &Node{}
+	r := reader{dir: filepath.Dir(file)}
+	return root, r.load(file, root)
+}
+
+// Parse reads YAML text as Load does; file is for messages, and its folder for
+// what is included.
+func Parse(file string, b []byte) (*Node, error) {
+	root := &Node{}
+	r := reader{dir: filepath.Dir(file)}
+	return root, r.parse(file, b, root)
+}
+
+// maxDepth ends files that include each other.
+const maxDepth = 32
+
+type reader struct {
+	dir  string
+	file string // being read now
+	deep int
+}
+
+func (r *reader) load(file string, into *Node) error {
 	b, err := os.ReadFile(file)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	return Parse(file, b)
+	return r.parse(file, b, into)
 }
 
-// Parse reads YAML text; file is for messages.
-func Parse(file string, b []byte) (*Node, error) {
-	var v any
-	if err := yaml.UnmarshalWithOptions(b, &v, yaml.UseOrderedMap(), yaml.AllowDuplicateMapKey()); err != nil {
-		return nil, &Error{File: file, What: "not valid YAML", Err: err}
+func (r *reader) parse(file string, b []byte, into *Node) error {
+	outer := r.file
+	r.file = file
+	defer func() { r.file = outer }()
+	tree, err := parser.ParseBytes(b, 0, parser.AllowDuplicateMapKey())
+	if err != nil {
+		return &Error{File: file, What: "not valid YAML", Err: err}
 	}
-	root := &Node{}
-	if v == nil {
-		return root, nil
+	for _, doc := range tree.Docs {
+		if _, directive := doc.Body.(*ast.DirectiveNode); doc.Body == nil || directive {
+			continue
+		}
+		ast.Walk(tags{}, doc.Body)
+		var v any
+		if err := yaml.NodeToValue(doc.Body, &v, yaml.UseOrderedMap(), yaml.AllowDuplicateMapKey()); err != nil {
+			return &Error{File: file, What: "not valid YAML", Err: err}
+		}
+		m, ok := v.(yaml.MapSlice)
+		if !ok {
+			return &Error{File: file, What: "a configuration is made of sections (name: value), this is something else"}
+		}
+		return r.section(into, m)
 	}
-	m, ok := v.(yaml.MapSlice)
+	return nil
+}
+
+// tags writes "name: !include file" as "name: {include: file}".
+type tags struct{}
+
+func (t tags) Visit(n ast.Node) ast.Visitor {
+	kv, ok := n.(*ast.MappingValueNode)
 	if !ok {
-		return nil, &Error{File: file, What: "a configuration is made of sections (name: value), this is something else"}
+		return t
 	}
-	root.fill(m)
-	return root, nil
+	tag, ok := kv.Value.(*ast.TagNode)
+	if !ok || tag.Start.Value != "!include" {
+		return t
+	}
+	if name, ok := tag.Value.(ast.ScalarNode); ok {
+		if f, err := parser.ParseBytes([]byte("include: "+strconv.Quote(fmt.Sprint(name.GetValue()))), 0); err == nil {
+			kv.Value = f.Docs[0].Body
+		}
+	}
+	return t
 }
 
-func (n *Node) fill(v any) {
+// section puts what a section says into n.
+func (r *reader) section(n *Node, m yaml.MapSlice) error {
+	for _, kv := range m {
+		name := fmt.Sprint(kv.Key)
+		if name == "include" {
+			if err := r.include(n, kv.Value); err != nil {
+				return err
+			}
+			continue
+		}
+		k := n.child(name)
+		*k = Node{Name: k.Name}
+		if err := r.fill(k, kv.Value); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (r *reader) include(n *Node, v any) error {
+	names, ok := v.([]any)
+	if !ok {
+		names = []any{v}
+	}
+	for _, v := range names {
+		name, ok := v.(string)
+		if !ok {
+			return &Error{File: r.file, What: "include wants the name of a file, or a list of names"}
+		}
+		if !filepath.IsAbs(name) {
+			name = filepath.Join(r.dir, name)
+		}
+		if r.deep++; r.deep > maxDepth {
+			return &Error{File: r.file, What: "include: the files include each other"}
+		}
+		if err := r.load(name, n); err != nil {
+			if _, named := errors.AsType[*Error](err); named {
+				return err
+			}
+			return &Error{File: r.file, What: "include", Err: err}
+		}
+		r.deep--
+	}
+	return nil
+}
+
+func (r *reader) fill(n *Node, v any) error {
 	switch v := v.(type) {
 	case yaml.MapSlice:
-		for _, kv := range v {
-			k := n.child(fmt.Sprint(kv.Key))
-			*k = Node{Name: k.Name}
-			k.fill(kv.Value)
-		}
+		return r.section(n, v)
 	case []any:
 		n.IsList = true
 		for i, e := range v {
 			k := &Node{Name: strconv.Itoa(i)}
-			k.fill(e)
+			if err := r.fill(k, e); err != nil {
+				return err
+			}
 			n.Kids = append(n.Kids, k)
 		}
 	case nil:
@@ -87,6 +190,7 @@ func (n *Node) fill(v any) {
 	default:
 		n.Scalar, n.Value = true, fmt.Sprint(v)
 	}
+	return nil
 }
 
 // child returns the child of that name, made if absent.
