@@ -2,9 +2,12 @@ package main
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"net"
+	"net/http"
 	"os"
 	"runtime"
 	"slices"
@@ -46,12 +49,21 @@ func role(args []string) error {
 			return err
 		}
 		return ping(addr, n)
-	case "bulk":
+	case "bulk", "get":
 		d, err := time.ParseDuration(args[2])
 		if err != nil {
 			return err
 		}
+		if name == "get" {
+			return get(addr, d)
+		}
 		return bulk(addr, d)
+	case "requests":
+		var n int
+		if _, err := fmt.Sscan(args[2], &n); err != nil {
+			return err
+		}
+		return requests(addr, n)
 	}
 	return fmt.Errorf("no role %q", name)
 }
@@ -60,10 +72,36 @@ const (
 	sinkPort = 7009
 	echoPort = 7007
 	bulkPort = 7010
+	webPort  = 80
 )
 
+// endless is how long a download would be if the client let it.
+const endless = 1 << 40
+
+// page is what small requests ask for.
+const page = "<html><head><title>A page</title></head><body><p>Hello, world.</p></body></html>\n"
+
+// web answers like any web server: a page, or a file without an end.
+func web(w http.ResponseWriter, r *http.Request) {
+	if r.URL.Path != "/file" {
+		w.Header().Set("Content-Type", "text/html")
+		io.WriteString(w, page)
+		return
+	}
+	w.Header().Set("Content-Type", "application/octet-stream")
+	w.Header().Set("Content-Length", fmt.Sprint(int64(endless)))
+	buf := make([]byte, 1<<18)
+	src := rand.NewChaCha8([32]byte{})
+	src.Read(buf)
+	for {
+		if _, err := w.Write(buf); err != nil {
+			return
+		}
+	}
+}
+
 // serve is the server: it reads and forgets datagrams on one port, echoes them
-// on another, and counts the bytes of TCP connections on a third.
+// on another, counts the bytes of TCP connections on a third, and speaks HTTP.
 func serve(ip string) error {
 	addr := net.ParseIP(ip)
 	sink, err := net.ListenUDP("udp", &net.UDPAddr{IP: addr, Port: sinkPort})
@@ -96,6 +134,11 @@ func serve(ip string) error {
 			echo.WriteToUDPAddrPort(buf[:n], from)
 		}
 	}()
+	webs, err := net.ListenTCP("tcp", &net.TCPAddr{IP: addr, Port: webPort})
+	if err != nil {
+		return err
+	}
+	go http.Serve(webs, http.HandlerFunc(web))
 	fmt.Println("ready")
 	for {
 		c, err := tcp.AcceptTCP()
@@ -183,7 +226,75 @@ func bulk(ip string, d time.Duration) error {
 	if _, err := fmt.Fscan(c, &n); err != nil && err != io.EOF {
 		return err
 	}
-	return answer(map[string]float64{"gbit": n * 8 / time.Since(start).Seconds() / 1e9})
+	return answer(map[string]float64{"gbit": n * 8 / time.Since(start).Seconds() / 1e9, "done": n})
+}
+
+// get downloads a file for d over one connection.
+func get(ip string, d time.Duration) error {
+	start := time.Now()
+	r, err := http.Get("http://" + ip + "/file")
+	if err != nil {
+		return err
+	}
+	defer r.Body.Close()
+	buf := make([]byte, 1<<18)
+	var n float64
+	for time.Since(start) < d {
+		m, err := r.Body.Read(buf)
+		n += float64(m)
+		if err != nil {
+			return err
+		}
+	}
+	return answer(map[string]float64{"gbit": n * 8 / time.Since(start).Seconds() / 1e9, "done": n})
+}
+
+// requests asks n times for a page, each time on a new connection: one after
+// the other for the time it takes, then as many again, eight at a time, for the
+// rate.
+func requests(ip string, n int) error {
+	client := http.Client{Transport: &http.Transport{DisableKeepAlives: true}, Timeout: 20 * time.Second}
+	ask := func() error {
+		r, err := client.Get("http://" + ip + "/page?id=17&name=value")
+		if err != nil {
+			return err
+		}
+		defer r.Body.Close()
+		b, err := io.ReadAll(r.Body)
+		if err == nil && string(b) != page {
+			err = errors.New("another page came")
+		}
+		return err
+	}
+	times := make([]float64, 0, n)
+	for range n {
+		start := time.Now()
+		if err := ask(); err != nil {
+			return err
+		}
+		times = append(times, float64(time.Since(start).Nanoseconds())/1e3)
+	}
+	slices.Sort(times)
+	start := time.Now()
+	ended := make(chan error)
+	for range 8 {
+		go func() {
+			for range n / 8 {
+				if err := ask(); err != nil {
+					ended <- err
+					return
+				}
+			}
+			ended <- nil
+		}()
+	}
+	for range 8 {
+		if err := <-ended; err != nil {
+			return err
+		}
+	}
+	return answer(map[string]float64{"p50": times[n/2], "p99": times[n*99/100],
+		"rate": float64(n/8*8) / time.Since(start).Seconds(), "done": float64(n + n/8*8)})
 }
 
 func answer(v map[string]float64) error { return json.NewEncoder(os.Stdout).Encode(v) }

@@ -2,10 +2,15 @@
 // libnetfilter_queue usually have (cloop/cloop.c), in the same run, in turns.
 //
 //	go run ./bench [-agent garita|acceptall] [-reps 5] [-packets 200000]
+//	go run ./bench -rules FILE
+//
+// With -rules it measures what judging by those rules costs, beside the Suricata
+// that is installed (suricata -q), with the same configuration and the same
+// diversion into one queue.
 //
 // It makes a client, a gateway and a server in network namespaces of its own
-// and prints a Markdown table. It needs root and gcc (or cc); the host's network
-// is not touched.
+// and prints a Markdown table. It needs root, and gcc (or cc) or Suricata; the
+// host's network is not touched.
 package main
 
 import (
@@ -39,7 +44,7 @@ func main() {
 	os.Exit(code)
 }
 
-// contender is one way to accept every packet.
+// contender is one way to answer for every packet.
 type contender struct {
 	name    string
 	command []string
@@ -59,7 +64,10 @@ func run() (int, error) {
 	packets := flag.Int("packets", 200000, "datagrams of 64 bytes a repetition")
 	pings := flag.Int("pings", 5000, "round trips a repetition")
 	seconds := flag.Duration("tcp", time.Second, "how long to send over TCP a repetition")
-	only := flag.String("only", "", "one of cpu, rtt, tcp")
+	only := flag.String("only", "", "one of cpu, rtt, tcp, get, requests")
+	rules := flag.String("rules", "", "judge by the rules in this file, beside Suricata")
+	config := flag.String("config", "/etc/suricata/suricata.yaml", "with -rules: the configuration of both")
+	requests := flag.Int("requests", 2000, "with -rules: HTTP requests a repetition, each on a connection of its own")
 	dir := flag.String("dir", "", "where the programs are built (used by bench itself)")
 	flag.Parse()
 	if os.Getenv(insideNS) == "" {
@@ -68,7 +76,10 @@ func run() (int, error) {
 			return 2, err
 		}
 		defer os.RemoveAll(tmp)
-		if err := compile(tmp, *agent); err != nil {
+		if *rules != "" {
+			*agent = "garita"
+		}
+		if err := compile(tmp, *agent, *rules == ""); err != nil {
 			return 2, err
 		}
 		os.Args = append(os.Args[:1], append([]string{"-dir", tmp}, os.Args[1:]...)...)
@@ -82,6 +93,14 @@ func run() (int, error) {
 		ours = &contender{name: "nfqueue alone", command: []string{*dir + "/acceptall", fmt.Sprint(queueNum)}}
 	}
 	all := []*contender{plain, ours, gso}
+	yardstick, loads := plain, []string{"cpu", "rtt", "tcp"}
+	if *rules != "" {
+		yardstick, ours = judges(*rules, *config, *dir)
+		all, loads = []*contender{yardstick, ours}, []string{"cpu", "rtt", "tcp", "get", "requests"}
+	}
+	if *only != "" {
+		loads = []string{*only}
+	}
 	for _, c := range all {
 		c.values = map[string][]float64{}
 	}
@@ -111,25 +130,41 @@ func run() (int, error) {
 		for i := range all {
 			c := all[(i+rep)%len(all)] // nobody is always first
 			fmt.Fprintf(os.Stderr, "\r%d/%d %-20s", rep+1, *reps, c.name)
-			if err := measure(c, n, *only, *packets, *pings, *seconds); err != nil {
+			if err := measure(c, n, loads, amounts{*packets, *pings, *requests, *seconds}); err != nil {
 				return 2, fmt.Errorf("%s: %w", c.name, err)
 			}
 		}
 	}
 	fmt.Fprint(os.Stderr, "\r\033[K")
-	report(all, ours, plain)
+	report(all, ours, yardstick)
 	return 0, nil
 }
 
+// judges are Suricata and garita with the same rules, configuration, records
+// and diversion. The server is what they protect: with everything in HOME_NET
+// rules about strangers would not be looked at.
+func judges(rules, config, dir string) (suricata, ours *contender) {
+	same := []string{"-c", config, "-S", rules, "--set", "vars.address-groups.HOME_NET=[" + serverIP + "]"}
+	suricata = &contender{name: "Suricata", command: append([]string{"suricata", "-q", fmt.Sprint(queueNum),
+		"--runmode", "workers", "-l", dir}, same...)}
+	ours = &contender{name: "garita run", command: append([]string{dir + "/garita", "run", "--no-divert",
+		"--queue", fmt.Sprint(queueNum), "--queues", "1", "-l", dir}, same...)}
+	return suricata, ours
+}
+
 // compile builds the contenders into dir.
-func compile(dir, agent string) error {
-	src := filepath.Join(dir, "cloop.c")
-	if err := os.WriteFile(src, cloopSource, 0o600); err != nil {
-		return err
-	}
-	cc := "gcc"
-	if _, err := exec.LookPath(cc); err != nil {
-		cc = "cc"
+func compile(dir, agent string, loop bool) error {
+	var builds []*exec.Cmd
+	if loop {
+		src := filepath.Join(dir, "cloop.c")
+		if err := os.WriteFile(src, cloopSource, 0o600); err != nil {
+			return err
+		}
+		cc := "gcc"
+		if _, err := exec.LookPath(cc); err != nil {
+			cc = "cc"
+		}
+		builds = append(builds, exec.Command(cc, "-O2", "-o", filepath.Join(dir, "cloop"), src))
 	}
 	pkg := "./cmd/garita"
 	if agent == "acceptall" {
@@ -142,7 +177,7 @@ func compile(dir, agent string) error {
 	build := exec.Command("go", "build", "-o", filepath.Join(dir, agent), pkg)
 	build.Dir = string(bytes.TrimSpace(root))
 	build.Env = append(os.Environ(), "CGO_ENABLED=0")
-	for _, cmd := range []*exec.Cmd{exec.Command(cc, "-O2", "-o", filepath.Join(dir, "cloop"), src), build} {
+	for _, cmd := range append(builds, build) {
 		cmd.Stderr = os.Stderr
 		if err := cmd.Run(); err != nil {
 			return fmt.Errorf("%s: %w", strings.Join(cmd.Args, " "), err)
@@ -151,8 +186,14 @@ func compile(dir, agent string) error {
 	return nil
 }
 
+// amounts is how much load a repetition makes.
+type amounts struct {
+	packets, pings, requests int
+	tcp                      time.Duration
+}
+
 // measure runs one contender through one repetition.
-func measure(c *contender, n *network, only string, packets, pings int, tcp time.Duration) (err error) {
+func measure(c *contender, n *network, loads []string, a amounts) (err error) {
 	cmd := exec.Command(c.command[0], c.command[1:]...)
 	var out bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &out
@@ -193,9 +234,9 @@ func measure(c *contender, n *network, only string, packets, pings int, tcp time
 		return fmt.Errorf("warm up: %w", err)
 	}
 
-	if only == "" || only == "cpu" {
+	if slices.Contains(loads, "cpu") {
 		before, cpu := queues(), cpuTime(cmd.Process.Pid)
-		if _, err := load(n, "flood", fmt.Sprint(packets)); err != nil {
+		if _, err := load(n, "flood", fmt.Sprint(a.packets)); err != nil {
 			return err
 		}
 		if err := wait(func() bool { return queues().waiting == 0 }); err != nil {
@@ -208,20 +249,28 @@ func measure(c *contender, n *network, only string, packets, pings int, tcp time
 		c.add("cpu", float64(cpuTime(cmd.Process.Pid)-cpu)/float64(handled))
 		c.add("handled", float64(handled))
 	}
-	if only == "" || only == "rtt" {
-		v, err := load(n, "ping", fmt.Sprint(pings))
+	for _, l := range []struct {
+		name, role, arg string
+	}{
+		{"rtt", "ping", fmt.Sprint(a.pings)},
+		{"tcp", "bulk", a.tcp.String()},
+		{"get", "get", a.tcp.String()},
+		{"requests", "requests", fmt.Sprint(a.requests)},
+	} {
+		if !slices.Contains(loads, l.name) {
+			continue
+		}
+		cpu := cpuTime(cmd.Process.Pid)
+		v, err := load(n, l.role, l.arg)
 		if err != nil {
 			return err
 		}
-		c.add("p50", v["p50"])
-		c.add("p99", v["p99"])
-	}
-	if only == "" || only == "tcp" {
-		v, err := load(n, "bulk", tcp.String())
-		if err != nil {
-			return err
+		for k, x := range v {
+			c.add(l.name+" "+k, x)
 		}
-		c.add("tcp", v["gbit"])
+		if done := v["done"]; done > 0 {
+			c.add(l.name+" cpu", float64(cpuTime(cmd.Process.Pid)-cpu)/done)
+		}
 	}
 	return nil
 }
@@ -279,7 +328,8 @@ func queues() (c counts) {
 }
 
 func wait(ok func() bool) error {
-	for end := time.Now().Add(20 * time.Second); !ok(); time.Sleep(5 * time.Millisecond) {
+	// Long enough for Suricata to read its rules on a busy machine.
+	for end := time.Now().Add(4 * time.Minute); !ok(); time.Sleep(5 * time.Millisecond) {
 		if time.Now().After(end) {
 			return errors.New("timed out")
 		}
@@ -294,9 +344,16 @@ func report(all []*contender, ours, yardstick *contender) {
 		scale           float64
 	}{
 		{"cpu", "CPU per packet", "ns", 1},
-		{"p50", "UDP round trip, median", "µs", 1},
-		{"p99", "UDP round trip, 99 %", "µs", 1},
-		{"tcp", "TCP through the queue", "Gbit/s", 1},
+		{"rtt p50", "UDP round trip, median", "µs", 1},
+		{"rtt p99", "UDP round trip, 99 %", "µs", 1},
+		{"tcp gbit", "TCP through the queue", "Gbit/s", 1},
+		{"tcp cpu", "CPU a byte of it", "ns", 1},
+		{"get gbit", "HTTP download", "Gbit/s", 1},
+		{"get cpu", "CPU a byte of it", "ns", 1},
+		{"requests p50", "HTTP request on a new connection, median", "µs", 1},
+		{"requests p99", "HTTP request on a new connection, 99 %", "µs", 1},
+		{"requests rate", "such requests a second, eight at a time", "1/s", 1},
+		{"requests cpu", "CPU a request", "µs", 1e-3},
 	}
 	fmt.Print("| |")
 	for _, c := range all {
@@ -309,7 +366,7 @@ func report(all []*contender, ours, yardstick *contender) {
 		}
 		fmt.Printf("| %s, %s |", r.name, r.unit)
 		for _, c := range all {
-			fmt.Printf(" %.4g |", median(c.values[r.key]))
+			fmt.Printf(" %.4g |", r.scale*median(c.values[r.key]))
 		}
 		ratios := make([]float64, len(ours.values[r.key]))
 		for i, v := range ours.values[r.key] {
@@ -317,8 +374,8 @@ func report(all []*contender, ours, yardstick *contender) {
 		}
 		fmt.Printf(" **%.2f** (%.2f – %.2f) |\n", median(ratios), slices.Min(ratios), slices.Max(ratios))
 	}
-	fmt.Printf("\nMedians of %d repetitions in turns; %s; %d processors; packets handed over per repetition: ",
-		len(ours.values["cpu"]), kernel(), runtime.NumCPU())
+	fmt.Printf("\nMedians of repetitions in turns; %s; %d processors; packets handed over per flood: ",
+		kernel(), runtime.NumCPU())
 	for i, c := range all {
 		if i > 0 {
 			fmt.Print(", ")
