@@ -37,7 +37,7 @@ type FileConfig struct {
 // Read are: vars, default-rule-path, rule-files, classification-file,
 // reference-config-file, threshold-file, outputs (eve-log), default-log-dir,
 // stream, defrag, flow, flow-timeouts, app-layer, host-os-policy, exception-policy,
-// packet-alert-max, pcap-file, datasets; ours are policy-files, disable-conf,
+// packet-alert-max, pcap-file, datasets, default-data-dir; ours are policy-files, disable-conf,
 // enable-conf, drop-conf and modify-conf (files or lists of files),
 // divert (hooks, protocols, ports, in, out, queue, queues, mark-mask, backend,
 // loopback), fail (default, crash, overload, malformed, internal, memory) and

@@ -235,6 +235,7 @@ func (r *reader) detect() {
 	}
 	r.c.IPIP = r.n.Bool("decoder.ipip.enabled", false)
 	c.ReadFile = os.ReadFile
+	c.DataDir = r.n.String("default-data-dir", "")
 	if f := r.n.String("threshold-file", ""); f != "" {
 		if _, err := os.Stat(f); err != nil {
 			r.c.Warnings = append(r.c.Warnings, fmt.Sprintf("threshold-file: %v", err))

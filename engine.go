@@ -214,6 +214,7 @@ func (e *Engine) shutdown(workers *sync.WaitGroup) error {
 		errs = append(errs, e.diver.Remove())
 	}
 	e.closeQueues()
+	errs = append(errs, e.saveDatasets(e.cfg.Detect.DataDir))
 	if e.cfg.Log != nil && len(e.workers) > 0 {
 		e.workers[0].log.Stats(time.Now().UnixNano(), e.Counters())
 		e.workers[0].log.Flush()

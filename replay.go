@@ -1,6 +1,7 @@
 package garita
 
 import (
+	"cmp"
 	"errors"
 	"io"
 	"time"
@@ -22,8 +23,9 @@ type ReplayConfig struct {
 
 // Replay judges captures with the same engine that Run drives.
 type Replay struct {
-	e   *Engine
-	cfg ReplayConfig
+	e       *Engine
+	cfg     ReplayConfig
+	dataDir string
 }
 
 // NewReplay loads the rules once, for any number of captures. Of cfg, what
@@ -43,6 +45,10 @@ func (r *Replay) Loaded() *Loaded { return r.e.loaded.Load() }
 // SetLog has the records of the captures to come go to another log.
 func (r *Replay) SetLog(cfg Config) { r.e.cfg.Log, r.e.cfg.Eve = cfg.Log, cfg.Eve }
 
+// SetDataDir has the datasets of the captures to come saved in dir instead of
+// in Detect.DataDir.
+func (r *Replay) SetDataDir(dir string) { r.dataDir = dir }
+
 // replayBurst is how many packets of a capture are read at once.
 const replayBurst = 64
 
@@ -50,10 +56,14 @@ const replayBurst = 64
 // the counters. The error is what was wrong with the capture; what was judged
 // before it counts.
 func (r *Replay) Run(src Source) (Stats, error) {
+	r.e.rules.Load().ResetDatasets()
 	w := newWorker(r.e, src, r.cfg.Inline, false, replayBurst)
 	err := w.run()
 	w.flush()
 	w.publish()
+	if e := r.e.saveDatasets(cmp.Or(r.dataDir, r.e.cfg.Detect.DataDir)); e != nil {
+		return w.st.out, e
+	}
 	if w.log != nil {
 		w.log.Stats(max(w.now, time.Unix(0, 0).UnixNano()), w.replayStats())
 		w.log.Flush()

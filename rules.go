@@ -207,3 +207,24 @@ func expand(names []string) ([]string, error) {
 	}
 	return out, nil
 }
+
+// saveDatasets writes the sets that rules save into dir, if there is one.
+func (e *Engine) saveDatasets(dir string) error {
+	if dir == "" {
+		return nil
+	}
+	return e.rules.Load().SaveDatasets(func(name string, lines []byte) error {
+		name = filepath.Join(dir, name)
+		if err := os.MkdirAll(filepath.Dir(name), 0o755); err != nil {
+			return fmt.Errorf("saving a dataset: %w", err)
+		}
+		// A half-written set would be refused at the next start.
+		if err := os.WriteFile(name+".new", lines, 0o600); err != nil {
+			return fmt.Errorf("saving a dataset: %w", err)
+		}
+		if err := os.Rename(name+".new", name); err != nil {
+			return fmt.Errorf("saving a dataset: %w", err)
+		}
+		return nil
+	})
+}

@@ -3,7 +3,11 @@ package detect
 import (
 	"encoding/base64"
 	"encoding/hex"
+	"errors"
+	"maps"
 	"net/netip"
+	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -17,6 +21,8 @@ type dataset struct {
 	mu   sync.RWMutex
 	set  map[string]uint16 // value and its reputation
 	size int               // bytes of all values
+	save string            // file that the set goes to at the end, "" for none
+	orig map[string]uint16 // what it began with, if rules change it
 }
 
 type datasetKind uint8
@@ -135,7 +141,7 @@ func (b *builder) dataset(v string, rep bool) error {
 		}
 		r.op = op
 	}
-	kind, kinded, load := setString, false, ""
+	kind, kinded, load, save := setString, false, "", ""
 	for _, s := range f[least:] {
 		word, arg, _ := strings.Cut(s, " ")
 		arg = strings.TrimSpace(arg)
@@ -152,7 +158,12 @@ func (b *builder) dataset(v string, rep bool) error {
 			if word == "state" {
 				load = arg
 			}
-			b.c.warn(b.fail(0, "sets are not saved", "what rules add is lost at the end"))
+			if filepath.IsAbs(arg) || !filepath.IsLocal(arg) {
+				return b.fail(0, "the file to save to is outside of the data directory", "write a relative name")
+			}
+			if save = arg; b.c.cfg.DataDir == "" {
+				b.c.warn(b.fail(0, "the set is not saved", "no data directory is set (default-data-dir, --data-dir)"))
+			}
 		case "memcap", "hashsize":
 		default:
 			return b.fail(0, "unknown option "+strconv.Quote(word), "type, load, save, state, memcap, hashsize")
@@ -190,6 +201,12 @@ func (b *builder) dataset(v string, rep bool) error {
 		b.c.sets[name] = set
 	case kinded && set.kind != kind:
 		return b.fail(0, "the set has another type elsewhere", "use one type")
+	}
+	if save != "" {
+		set.save = save
+	}
+	if (r.op == dsSet || r.op == dsUnset) && set.orig == nil {
+		set.orig = maps.Clone(set.set)
 	}
 	r.set = set
 	b.add(node{op: opDataset, data: r})
@@ -234,4 +251,53 @@ func (s *dataset) load(src string, rep bool) int {
 		s.size += len(key)
 	}
 	return 0
+}
+
+// SaveDatasets hands every set that a rule saves (save, state) to write: the
+// name as the rule has it, the lines as load reads them.
+func (rs *Ruleset) SaveDatasets(write func(name string, lines []byte) error) error {
+	var errs []error
+	for _, s := range rs.datasets {
+		if s.save != "" {
+			errs = append(errs, write(s.save, s.lines()))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// ResetDatasets takes back what rules changed in sets. No packet may be judged
+// meanwhile.
+func (rs *Ruleset) ResetDatasets() {
+	for _, s := range rs.datasets {
+		if s.orig == nil {
+			continue
+		}
+		s.mu.Lock()
+		s.set, s.size = maps.Clone(s.orig), 0
+		for k := range s.set {
+			s.size += len(k)
+		}
+		s.mu.Unlock()
+	}
+}
+
+// lines are the values of the set, one a line, sorted.
+func (s *dataset) lines() []byte {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	var out []byte
+	for _, k := range slices.Sorted(maps.Keys(s.set)) {
+		switch s.kind {
+		case setString:
+			out = base64.StdEncoding.AppendEncode(out, []byte(k))
+		case setMD5, setSHA256:
+			out = hex.AppendEncode(out, []byte(k))
+		default:
+			if a, ok := netip.AddrFromSlice([]byte(k)); ok {
+				out = a.AppendTo(out)
+			}
+		}
+		out = append(out, '\n')
+	}
+	return out
 }

@@ -64,3 +64,42 @@ func TestDatasets(t *testing.T) {
 		}
 	}
 }
+
+// What rules add is saved, is read again, and can be taken back.
+func TestDatasetsSaved(t *testing.T) {
+	dir := t.TempDir()
+	cfg := Config{ReadFile: os.ReadFile, DataDir: dir}
+	const set = `alert udp any any -> any any (dataset:set,seen,type string,state s/seen.lst; sid:1;)`
+	rs := compile(t, cfg, set)
+	var o Outcome
+	NewWorker(rs).Inspect(&Input{Packet: pkt(17, "x")}, &o)
+	save := func(name string, lines []byte) error {
+		_ = os.MkdirAll(filepath.Join(dir, filepath.Dir(name)), 0o700)
+		return os.WriteFile(filepath.Join(dir, name), lines, 0o600)
+	}
+	if err := rs.SaveDatasets(save); err != nil {
+		t.Fatal(err)
+	}
+	if b, _ := os.ReadFile(filepath.Join(dir, "s/seen.lst")); string(b) != "eA==\n" {
+		t.Fatalf("saved %q", b)
+	}
+	again := compile(t, cfg, set)
+	w := NewWorker(again)
+	for i, want := range []int{0, 0, 1, 0} {
+		if i == 2 {
+			w.Inspect(&Input{Packet: pkt(17, "y")}, &o)
+			again.ResetDatasets() // y goes, x was read and stays
+		}
+		payload := "x"
+		if i == 2 {
+			payload = "y"
+		}
+		if w.Inspect(&Input{Packet: pkt(17, payload)}, &o); len(o.Alerts) != want {
+			t.Errorf("packet %d: %d alerts", i, len(o.Alerts))
+		}
+	}
+	rsBad, _ := rule.Parse("f", `alert udp any any -> any any (dataset:set,a,type string,save ../a.lst; sid:1;)`, rule.Options{})
+	if _, problems := Compile(rsBad, cfg); len(problems) != 1 {
+		t.Errorf("a set may be saved outside of the data directory: %v", problems)
+	}
+}

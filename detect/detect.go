@@ -45,7 +45,8 @@ type Config struct {
 	RequestBodyWindow      int // 4 KiB
 	ResponseBodyMinInspect int // 40 KiB
 	ResponseBodyWindow     int // 16 KiB
-	// DataDir is where relative names of dataset files are looked up.
+	// DataDir is where relative names of dataset files are looked up, and where
+	// SaveDatasets is to put them; "" for none.
 	DataDir string
 	// ReadFile reads the files that rules name (datasets, hash lists); nil
 	// refuses such rules.

@@ -2,6 +2,7 @@ package detect
 
 import (
 	"cmp"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -35,6 +36,7 @@ type Ruleset struct {
 	anyTx      bool // there are rules on transactions
 	anyFrame   bool // there are rules on frames
 	fileHashes bool // a rule asks for sums of files
+	datasets   []*dataset
 }
 
 // Stats says what became of the rules.
@@ -251,6 +253,9 @@ func Compile(rules []rule.Rule, cfg Config) (*Ruleset, []*rule.Error) {
 		rs.anyTx = rs.anyTx || rs.sigs[i].flags&sigTx != 0
 	}
 	rs.fileHashes = c.hashes
+	for _, name := range slices.Sorted(maps.Keys(c.sets)) {
+		rs.datasets = append(rs.datasets, c.sets[name])
+	}
 	c.thresholds()
 	c.index()
 	for p := range rs.tx {

@@ -200,6 +200,17 @@ func (w *Worker) ipOnly(in *Input) {
 
 // header checks what stands before the parentheses, and the flow keyword.
 func (w *Worker) header(s *sig, in *Input) bool {
+	if s.apps != 0 {
+		if c := in.conn(); c == nil || !s.apps.Has(c.Proto()) {
+			return false
+		}
+	}
+	return w.headerTx(s, in)
+}
+
+// headerTx is header for a rule on a transaction, which is of a protocol of
+// its own: that of the flow may have changed since.
+func (w *Worker) headerTx(s *sig, in *Input) bool {
 	p := in.Packet
 	if s.flags&(sigIPv4|sigIPv6) != 0 {
 		v := p.IPVersion()
@@ -215,12 +226,6 @@ func (w *Worker) header(s *sig, in *Input) bool {
 	}
 	if in.Flow != nil && !s.dirs.Has(in.Dir) {
 		return false
-	}
-	if s.apps != 0 {
-		c := in.conn()
-		if c == nil || !s.apps.Has(c.Proto()) {
-			return false
-		}
 	}
 	if s.dport >= 0 && !w.inPorts(w.dportSet, s.dport, p.DstPort()) || s.sport >= 0 && !w.inPorts(w.sportSet, s.sport, p.SrcPort()) {
 		return false

@@ -20,6 +20,7 @@ type common struct {
 	rules  []string
 	texts  []string
 	logDir string
+	data   string
 	policy policyFlags
 }
 
@@ -59,6 +60,7 @@ func (o *common) flags(f *pflag.FlagSet) {
 	f.StringVarP(&o.config, "config", "c", "", "configuration `file` (a suricata.yaml is fine)")
 	f.StringArrayVar(&o.set, "set", nil, "override one setting, `name=value` with dots between sections (repeatable)")
 	f.StringArrayVar(&o.texts, "rule", nil, "judge by this `rule` (repeatable)")
+	f.StringVar(&o.data, "data-dir", "", "`directory` where rules save datasets (default-data-dir)")
 	o.policy.flags(f)
 }
 
@@ -77,6 +79,9 @@ func (o *common) load(errw io.Writer) (*garita.FileConfig, error) {
 		c.Rules.Files = o.rules
 	}
 	c.Rules.Text = o.texts
+	if o.data != "" {
+		c.Detect.DataDir = o.data
+	}
 	c.Rules.Policy = append(c.Rules.Policy, o.policy.list()...)
 	return c, nil
 }

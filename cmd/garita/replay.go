@@ -58,7 +58,7 @@ that drops count: a dropped packet then never was there for what follows.`,
 	f.StringVar(&o.write, "write", "", "keep what would have passed in this capture `file`")
 	// Options that Suricata's users type by habit and that have nothing to
 	// choose here: one worker reads a capture, and nothing is random.
-	for _, ignored := range []string{"runmode", "data-dir"} {
+	for _, ignored := range []string{"runmode"} {
 		f.String(ignored, "", "accepted for Suricata's sake")
 		_ = f.MarkHidden(ignored)
 	}
@@ -136,6 +136,9 @@ func (o *replayOptions) one(r *garita.Replay, c *garita.FileConfig, file, dir st
 			return err
 		}
 		r.SetLog(c.Config)
+	}
+	if data := c.Detect.DataDir; o.each && data != "" {
+		r.SetDataDir(filepath.Join(data, filepath.Base(dir)))
 	}
 	began := time.Now()
 	st, err := r.Run(src)
