@@ -193,6 +193,13 @@ func (r *reader) eve() {
 			e.Payload = sub.Bool("payload", false)
 			e.Printable = sub.Bool("payload-printable", false)
 			e.Packet = sub.Bool("packet", false)
+			e.HTTPBody = sub.Bool("http-body", false)
+			e.HTTPBodyPrintable = sub.Bool("http-body-printable", false)
+			if v, err := sub.Size("payload-buffer-size", 0); err == nil {
+				e.PayloadMax = int(min(v, 1<<30))
+			} else {
+				r.bad("outputs.eve-log.types.alert", err)
+			}
 			e.NoMetadata = !sub.Bool("metadata", true)
 			e.Verdict = sub.Bool("verdict", false)
 		case t == eve.Anomaly:

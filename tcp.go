@@ -271,6 +271,11 @@ func (w *worker) endFlow(f *flow.Flow[conn]) {
 		}
 		for d := app.ToServer; d <= app.ToClient; d++ {
 			w.judgeEnd(f, d)
+			// What lies behind holes comes after what lies before them.
+			for f.Key.Proto == packet.ProtoTCP && w.tcp.Behind(&c.tcp, stream.Dir(d)) {
+				w.feed(f, d)
+				w.judgeEnd(f, d)
+			}
 		}
 	}
 	w.endPacket(&w.inner, f, app.ToServer)
@@ -336,4 +341,5 @@ func (w *worker) endPacket(p *packet.Packet, f *flow.Flow[conn], d app.Dir) {
 	w.endBuf = b
 	*p = packet.Packet{Data: b, Time: max(f.Last, w.now), Number: w.lastNumber}
 	p.Decode()
+	p.Link = w.lastLink
 }

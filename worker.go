@@ -56,6 +56,7 @@ type worker struct {
 	events     []string      // scratch: names of stream events
 	endBuf     []byte        // scratch: the packet that stands for the end of a flow
 	lastNumber uint64
+	lastLink   packet.LinkType
 	pass       bool // an exception policy lets this packet go uninspected
 	expected   expectations
 	appPolicy  stream.Exception // for flows whose bytes break their protocol
@@ -65,6 +66,8 @@ type worker struct {
 	env        *app.Env
 	spare      []*app.Conn
 	log        *eve.Logger
+	kept       []stream.Chunk // scratch: what is shown of a stream
+	pieces     []eve.Piece
 	reply      *replier
 	now        int64
 	nextID     uint64
@@ -89,6 +92,7 @@ func newWorker(e *Engine, src Source, inline, live bool, burst int) *worker {
 		// sender a repetition, not the connection.
 		sc.MemcapPolicy = stream.DropPacket
 	}
+	sc.Keep = e.cfg.Log != nil && (e.cfg.Eve.Payload || e.cfg.Eve.Printable)
 	w.tcp = stream.New(sc)
 	w.appPolicy = e.cfg.AppError
 	if w.appPolicy == stream.Auto {
@@ -114,6 +118,8 @@ func newWorker(e *Engine, src Source, inline, live bool, burst int) *worker {
 func (w *worker) useRules(rs *detect.Ruleset) {
 	w.rules = rs
 	w.some = rs.Stats().Rules > 0
+	w.tcp.Unread(stream.ToServer, !rs.ReadsStream(app.ToServer))
+	w.tcp.Unread(stream.ToClient, !rs.ReadsStream(app.ToClient))
 	w.env.Config.Frames = rs.WantsFrames()
 	w.env.Config.HashFiles = w.e.cfg.App.HashFiles || rs.NeedsFileHashes()
 	if w.log != nil {
@@ -205,7 +211,7 @@ func (w *worker) judgeFrom(ps []packet.Packet, i int) (next int) {
 // judge gives p its verdict.
 func (w *worker) judge(p *packet.Packet) {
 	p.Decode()
-	w.now, w.lastNumber = p.Time, p.Number
+	w.now, w.lastNumber, w.lastLink = p.Time, p.Number, p.Link
 	if w.live {
 		if p.ID != w.lastID+1 && w.lastID != 0 {
 			w.lostAt = p.Time
@@ -457,8 +463,8 @@ func (w *worker) apply(p *packet.Packet, f *flow.Flow[conn], dir app.Dir) {
 		for i := range o.Alerts {
 			a := &o.Alerts[i]
 			a.Blocked = a.Blocked && w.inline
-			if info != nil {
-				info.Raw = w.in.Raw
+			if info != nil && w.log.WantsPayload() && info.Stream == nil && (a.Stream || a.Tx != nil) {
+				info.Stream = w.streamed(f, dir)
 			}
 			w.log.Alert(p, info, dir, a, o.Action)
 			if w.e.onAlert != nil {
@@ -482,6 +488,16 @@ func (w *worker) apply(p *packet.Packet, f *flow.Flow[conn], dir app.Dir) {
 		}
 		w.logDrop(p, f, dir, by, o.Action)
 	}
+}
+
+// streamed is what is there of a direction of f's stream, to be shown.
+func (w *worker) streamed(f *flow.Flow[conn], dir app.Dir) []eve.Piece {
+	w.kept = w.tcp.Kept(&f.Value.tcp, stream.Dir(dir), w.kept[:0])
+	w.pieces = w.pieces[:0]
+	for i := range w.kept {
+		w.pieces = append(w.pieces, eve.Piece{Missing: w.kept[i].Gap, Data: w.kept[i].Data})
+	}
+	return w.pieces
 }
 
 // guess is the transaction that a match outside of transactions is shown with.

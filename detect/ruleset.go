@@ -79,6 +79,9 @@ const (
 	nPayload
 )
 
+// ReadsStream says whether rules look at the raw stream of a direction.
+func (r *Ruleset) ReadsStream(d app.Dir) bool { return r.payload[d][payTCPStream].m != nil }
+
 // Classes of packets for rules without a pattern.
 const (
 	classTCP = iota

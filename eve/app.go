@@ -1,6 +1,7 @@
 package eve
 
 import (
+	"encoding/base64"
 	"net/netip"
 
 	"github.com/garita/garita/app"
@@ -203,19 +204,23 @@ func (l *Logger) alertTx(o *object, tx app.Tx, d app.Dir) {
 		l.txObject(o, tx)
 	}
 	b := tx.Base()
-	if b.FileAt(d, 0) == nil {
-		return
-	}
-	o.openArray("files")
+	any := false
 	for _, f := range b.Files {
-		if f.Dir == d {
-			o.item()
-			o.open("")
-			l.fileFields(o, f, tx, false)
-			o.close()
+		if f.Dir != d || f.Logged { // let go with its record
+			continue
 		}
+		if !any {
+			any = true
+			o.openArray("files")
+		}
+		o.item()
+		o.open("")
+		l.fileFields(o, f, tx, false)
+		o.close()
 	}
-	o.closeArray()
+	if any {
+		o.closeArray()
+	}
 }
 
 // beginAs starts a record as begin does, with addresses as Suricata chooses
@@ -253,6 +258,14 @@ func (o *object) hex(k string, v []byte) {
 	for _, c := range v {
 		o.b = append(o.b, hexDigits[c>>4], hexDigits[c&15])
 	}
+	o.b = append(o.b, '"')
+}
+
+// base64 adds bytes in base64.
+func (o *object) base64(k string, v []byte) {
+	o.key(k)
+	o.b = append(o.b, '"')
+	o.b = base64.StdEncoding.AppendEncode(o.b, v)
 	o.b = append(o.b, '"')
 }
 

@@ -4,6 +4,7 @@ import (
 	"crypto/sha1"
 	"encoding/base64"
 	"encoding/binary"
+	"math/bits"
 	"net/netip"
 	"strconv"
 
@@ -17,7 +18,7 @@ func appendUint(b []byte, v uint64) []byte { return strconv.AppendUint(b, v, 10)
 func appendPrintable(b, s []byte) []byte {
 	t := make([]byte, len(s))
 	for i, c := range s {
-		if (c < 0x20 && c != '\n' && c != '\r' && c != '\t') || c >= 0x7f {
+		if (c < 0x20 && c != '\n' && c != '\r') || c >= 0x7f {
 			c = '.'
 		}
 		t[i] = c
@@ -31,7 +32,12 @@ func communityID(src, dst netip.Addr, sport, dport uint16, proto uint8, seed uin
 	if !src.IsValid() {
 		return ""
 	}
-	if c := src.Compare(dst); c > 0 || (c == 0 && sport > dport) {
+	if proto == packet.ProtoICMP || proto == packet.ProtoICMPv6 {
+		sport, dport = sport>>8, dport>>8 // the types
+	}
+	// Between a host and itself Suricata compares the ports as they lie in the
+	// memory of a little-endian machine.
+	if c := src.Compare(dst); c > 0 || (c == 0 && bits.ReverseBytes16(sport) > bits.ReverseBytes16(dport)) {
 		src, dst, sport, dport = dst, src, dport, sport
 	}
 	b := binary.BigEndian.AppendUint16(nil, seed)

@@ -39,7 +39,8 @@ func (l *Logger) dnsAlertObject(o *object, t *app.DNSTx) {
 	if t.Response() {
 		o.open("answer")
 		o.uint("version", 2)
-		dnsAnswer(o, t)
+		dnsAnswerHead(o, t)
+		dnsAuthorities(o, t)
 		o.close()
 	} else if len(t.Questions) > 0 {
 		o.openArray("query")
@@ -68,6 +69,20 @@ func dnsQuestion(o *object, t *app.DNSTx, i int) {
 }
 
 func dnsAnswer(o *object, t *app.DNSTx) {
+	dnsAnswerHead(o, t)
+	if len(t.Answers) > 0 {
+		o.openArray("answers")
+		for i := range t.Answers {
+			dnsRR(o, &t.Answers[i])
+		}
+		o.closeArray()
+		dnsGrouped(o, t.Answers)
+	}
+	dnsAuthorities(o, t)
+}
+
+// dnsAnswerHead is an answer without its records: what alerts show of it.
+func dnsAnswerHead(o *object, t *app.DNSTx) {
 	o.str("type", "answer")
 	o.uint("id", uint64(t.DNSMessage.ID))
 	o.key("flags")
@@ -95,14 +110,9 @@ func dnsAnswer(o *object, t *app.DNSTx) {
 	}
 	o.key("rcode")
 	o.b = appendRcode(o.b, t.Rcode())
-	if len(t.Answers) > 0 {
-		o.openArray("answers")
-		for i := range t.Answers {
-			dnsRR(o, &t.Answers[i])
-		}
-		o.closeArray()
-		dnsGrouped(o, t.Answers)
-	}
+}
+
+func dnsAuthorities(o *object, t *app.DNSTx) {
 	if len(t.Authorities) > 0 {
 		o.openArray("authorities")
 		for i := range t.Authorities {

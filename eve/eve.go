@@ -8,7 +8,6 @@
 package eve
 
 import (
-	"encoding/base64"
 	"net/netip"
 	"time"
 
@@ -77,6 +76,10 @@ type Config struct {
 	// Payload adds the payload of alerts, in base64; Printable, as text;
 	// Packet, the whole packet in base64.
 	Payload, Printable, Packet bool
+	// PayloadMax is how many bytes of a stream are shown; 0 means 4096.
+	PayloadMax int
+	// HTTPBody and HTTPBodyPrintable add the bodies of HTTP messages to alerts.
+	HTTPBody, HTTPBodyPrintable bool
 	// NoMetadata leaves out flow, application and rule metadata of alerts.
 	NoMetadata bool
 	// Verdict adds what became of the packet to alerts and drops.
@@ -109,9 +112,9 @@ type Config struct {
 // FlowInfo is what records say about the flow of a packet. The caller fills it
 // in; From tells which way the flow began.
 type FlowInfo struct {
-	// Raw is the piece of the stream that was inspected with the packet: the
-	// payload of alerts on the stream. Borrowed for the call.
-	Raw              []byte
+	// Stream is what is there of the packet's direction of the stream: the
+	// payload of alerts on the stream and on transactions. Borrowed for the call.
+	Stream           []Piece
 	ID               uint64
 	Src, Dst         netip.Addr // of the first packet
 	SrcPort, DstPort uint16
@@ -130,6 +133,12 @@ type FlowInfo struct {
 	// Guess is the transaction that was under way, for alerts that matched in
 	// the stream or by datagram; nil if there is none.
 	Guess app.Tx
+}
+
+// Piece is bytes of a stream, and how many are missing before them.
+type Piece struct {
+	Missing uint64
+	Data    []byte
 }
 
 // Logger formats records for one worker. It is not safe for concurrent use.
@@ -220,6 +229,9 @@ func NewLogger(cfg Config, out *Writer, names func(uint32) string) *Logger {
 	if cfg.Anomalies == 0 {
 		cfg.Anomalies = AnomalyAppLayer
 	}
+	if cfg.PayloadMax == 0 {
+		cfg.PayloadMax = 4096
+	}
 	if cfg.Location == nil {
 		cfg.Location = time.Local
 	}
@@ -237,6 +249,11 @@ func (l *Logger) Fingerprints(ja3, ja4, hassh bool) {
 
 // Wants says whether records of a type are written at all.
 func (l *Logger) Wants(t Types) bool { return l != nil && l.cfg.Types&t != 0 }
+
+// WantsPayload says whether alerts show the bytes they are about.
+func (l *Logger) WantsPayload() bool {
+	return l.Wants(Alert) && (l.cfg.Payload || l.cfg.Printable)
+}
 
 // Flush hands what was written since the last Flush to the Writer. Call it
 // once a burst.
@@ -375,7 +392,7 @@ func (l *Logger) Alert(p *packet.Packet, f *FlowInfo, dir app.Dir, a *detect.Ale
 			o.close()
 		}
 	}
-	l.payload(o, p, f, a.Stream)
+	l.payload(o, p, f, p.Proto() == packet.ProtoTCP && (a.Stream || a.Tx != nil))
 	o.close()
 	l.o.b = append(l.o.b, '\n')
 }
@@ -419,8 +436,9 @@ func (l *Logger) alertObject(o *object, p *packet.Packet, a *detect.Alert) {
 				continue
 			}
 			o.openArray(m.Key)
-			for _, v := range i.Metadata[n:] {
-				if v.Key == m.Key {
+			// The last comes first, as in Suricata.
+			for k := len(i.Metadata) - 1; k >= n; k-- {
+				if v := &i.Metadata[k]; v.Key == m.Key {
 					o.item()
 					o.b = appendString(o.b, v.Value)
 				}
@@ -515,22 +533,23 @@ func (l *Logger) tupleIn(o *object, f *FlowInfo) {
 	}
 }
 
+// payload adds the bytes that an alert is about. Of a stream, that is what is
+// still kept of it, whatever part of it the rule matched.
 func (l *Logger) payload(o *object, p *packet.Packet, f *FlowInfo, stream bool) {
-	b := p.Payload()
-	if stream && f != nil && len(f.Raw) > 0 {
-		b = f.Raw
-	}
-	if l.cfg.Payload && p.IPVersion() != 0 {
-		o.key("payload")
-		o.b = append(o.b, '"')
-		o.b = base64.StdEncoding.AppendEncode(o.b, b)
-		o.b = append(o.b, '"')
-	}
-	if l.cfg.Printable && p.IPVersion() != 0 {
-		o.key("payload_printable")
-		o.b = appendPrintable(o.b, b)
-	}
 	if l.cfg.Payload || l.cfg.Printable {
+		b := shownPayload(p)
+		if stream && f != nil {
+			if s := l.streamPayload(f.Stream); len(s) > 0 {
+				b = s
+			}
+		}
+		if l.cfg.Payload && len(b) > 0 {
+			o.base64("payload", b)
+		}
+		if l.cfg.Printable {
+			o.key("payload_printable")
+			o.b = appendPrintable(o.b, b)
+		}
 		n := uint64(0)
 		if stream {
 			n = 1
@@ -542,20 +561,58 @@ func (l *Logger) payload(o *object, p *packet.Packet, f *FlowInfo, stream bool) 
 	}
 }
 
+// shownPayload is the payload where Suricata decodes one: of whole packets of the
+// transports that it knows.
+func shownPayload(p *packet.Packet) []byte {
+	if p.IsFragment() || p.IPVersion() == 0 {
+		return nil
+	}
+	switch p.Proto() {
+	case packet.ProtoTCP, packet.ProtoUDP, packet.ProtoICMP, packet.ProtoICMPv6, packet.ProtoSCTP:
+		return p.Payload()
+	}
+	return nil
+}
+
+// streamPayload puts pieces together, up to the configured length, with a note
+// where some are missing.
+func (l *Logger) streamPayload(ps []Piece) []byte {
+	b := l.raw[:0]
+	for _, p := range ps {
+		if p.Missing > 0 {
+			b = append(b, '[')
+			b = append(appendUint(b, p.Missing), " bytes missing]"...)
+		}
+		b = append(b, p.Data...)
+		if len(b) >= l.cfg.PayloadMax {
+			b = b[:l.cfg.PayloadMax]
+			break
+		}
+	}
+	l.raw = b
+	return b
+}
+
 // packet adds the whole packet, with its link layer if it came with one.
 func (l *Logger) packet(o *object, p *packet.Packet) {
-	link := packet.LinkRaw
-	if len(p.L2) > 0 || p.Link != packet.LinkNull {
-		link = p.Link
+	link := p.Link
+	if link == packet.LinkNull && len(p.L2) == 0 && p.Number == 0 {
+		link = packet.LinkRaw // from a queue
 	}
 	l.raw = append(append(l.raw[:0], p.L2...), p.Data...)
-	o.key("packet")
-	o.b = append(o.b, '"')
-	o.b = base64.StdEncoding.AppendEncode(o.b, l.raw)
-	o.b = append(o.b, '"')
+	o.base64("packet", l.raw)
 	o.open("packet_info")
-	o.uint("linktype", uint64(link))
+	o.uint("linktype", uint64(linkType(link)))
 	o.close()
+}
+
+// linkType is a link layer by libpcap's number for programs, as Suricata shows
+// it: for raw IP it is another one than in files.
+func linkType(t packet.LinkType) packet.LinkType {
+	if t == packet.LinkRaw {
+		return packet.LinkRaw12
+	}
+	return t
 }
 
 // dropReasons are Suricata's words for ours; a reason without one stands as it

@@ -68,7 +68,28 @@ func (l *Logger) httpObject(o *object, t *app.HTTPTx) {
 		o.bytes("redirect", v)
 	}
 	o.uint("length", t.BodyLength(app.ToClient))
+	if l.inAlert {
+		l.httpBody(o, t, app.HTTPRequestBody, app.ToServer, "http_request_body", "http_request_body_printable")
+		l.httpBody(o, t, app.HTTPResponseBody, app.ToClient, "http_response_body", "http_response_body_printable")
+	}
 	o.close()
+}
+
+func (l *Logger) httpBody(o *object, t *app.HTTPTx, f app.Field, d app.Dir, name, printable string) {
+	if !l.cfg.HTTPBody && !l.cfg.HTTPBodyPrintable {
+		return
+	}
+	b := t.Body(f, d, 0)
+	if b == nil || len(b.Data) == 0 {
+		return
+	}
+	if l.cfg.HTTPBodyPrintable {
+		o.key(printable)
+		o.b = appendPrintable(o.b, b.Data)
+	}
+	if l.cfg.HTTPBody {
+		o.base64(name, b.Data)
+	}
 }
 
 // contentRange takes a Content-Range apart (RFC 9110 §14.4).

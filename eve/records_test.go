@@ -252,7 +252,7 @@ func TestAlert(t *testing.T) {
 	l.Alert(p, f, app.ToServer, anAlert(c.Transactions()[0]), rule.Alert)
 	want := head + "alert" + addrs("8080", "TCP") + `"tx_id":0,"alert":{"action":"allowed","gid":1,"signature_id":1,"rev":2,` +
 		`"signature":"a \"rule\"","category":"Misc","severity":3,"source":{"ip":"198.51.100.2","port":8080},` +
-		`"target":{"ip":"192.0.2.1","port":40000},"metadata":{"a":["1","3"],"b":["2"]}},"http":{"hostname":"h.example","http_port":8080,` +
+		`"target":{"ip":"192.0.2.1","port":40000},"metadata":{"a":["3","1"],"b":["2"]}},"http":{"hostname":"h.example","http_port":8080,` +
 		`"url":"/a?b=\"c\"","http_user_agent":"x\\xffy","http_content_type":"text/html","http_refer":"r","http_method":"GET",` +
 		`"protocol":"HTTP/1.1","status":302,"redirect":"/z","length":11},"app_proto":"http","direction":"to_server",` +
 		`"flow":{"pkts_toserver":3,"pkts_toclient":2,"bytes_toserver":300,"bytes_toclient":200,"start":"2023-11-14T22:13:20.123456+0000",` +

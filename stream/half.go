@@ -25,6 +25,8 @@ type half struct {
 
 	start, edge, app, raw uint64
 	need                  uint64 // data before this may be let go
+	solid                 uint64 // offset behind the last hole that data spans
+	shown                 uint64 // what is before this needs no longer be shown, see Config.Keep
 	fin                   uint64 // offset of the FIN, if flags has finSeen
 	data                  []byte
 	track                 *track
@@ -46,6 +48,7 @@ const (
 	noApp
 	noRaw
 	rawDue
+	rawTold // rawDue, and not yet known to shown
 	oobByte
 )
 
@@ -67,6 +70,7 @@ type track struct {
 	nodes []node
 	spans []span
 	oob   []uint64 // offsets of urgent bytes that App leaves out
+	holes []span   // in data, zeroes: kept to show what was before them
 	bytes int64    // in nodes
 }
 
@@ -74,6 +78,7 @@ const (
 	maxNodes = 4096
 	maxSpans = 1024
 	maxOOB   = 64
+	maxHole  = 1 << 16
 )
 
 // setISN starts the numbering. Nothing counts as acknowledged, and there is no
@@ -182,9 +187,15 @@ func (t *Tracker) rawPending(h *half) bool {
 
 // skip moves all of h to offset off, over bytes that are missing.
 func (t *Tracker) skip(h *half, off uint64) {
-	h.data = h.data[:0]
+	if n := off - h.edge; t.cfg.Keep && len(h.data) > 0 && h.start+uint64(len(h.data)) == h.edge && n <= maxHole && t.grow(h, int(n)) {
+		tr := t.tracked(h)
+		tr.holes = append(tr.holes, span{h.edge, off})
+		h.data = append(h.data, make([]byte, n)...)
+	} else {
+		h.data, h.start = h.data[:0], off
+	}
 	h.flags = h.flags&^gapTold | gapSeen
-	h.start, h.edge, h.app, h.raw = off, off, off, off
+	h.edge, h.app, h.raw, h.solid = off, off, off, off
 	t.drain(h)
 	if t.cfg.Inline {
 		t.dropNodes(h)
@@ -215,15 +226,15 @@ func (t *Tracker) Raw(s *TCP, d Dir) (data []byte, off uint64) {
 		if n < t.chunk[d] {
 			back = max(back, t.chunk[d]-n)
 		}
-		if from-h.start > back {
+		if first := max(h.start, h.solid); from-first > back {
 			from -= back
 		} else {
-			from = h.start
+			from = first
 		}
 	} else if n < t.chunk[d] && h.flags&(rawDue|finished) == 0 && s.state != Closed && !h.ended(t) && h.gap(t, d) == 0 {
 		return nil, from
 	} else {
-		from -= min(uint64(t.cfg.RawOverlap), from-h.start)
+		from -= min(uint64(t.cfg.RawOverlap), from-max(h.start, h.solid))
 	}
 	return h.data[from-h.start : to-h.start], from
 }
@@ -306,17 +317,18 @@ func (t *Tracker) insert(s *TCP, h *half, g *segment) {
 		return
 	}
 	end := off + uint64(len(data))
-	if end <= h.start {
+	first := max(h.start, h.solid)
+	if end <= first {
 		if h.flags&gapSeen == 0 {
 			t.event(ReassemblySegmentBeforeBaseSeq)
 		}
 		t.res.Retransmission = true
 		return
 	}
-	if off < h.start { // the first bytes are no longer kept
-		pos += int(h.start - off)
-		data = data[h.start-off:]
-		off = h.start
+	if off < first { // the first bytes are no longer kept
+		pos += int(first - off)
+		data = data[first-off:]
+		off = first
 	}
 	t.res.Retransmission = end <= h.edge
 	if t.cfg.Inline {
@@ -646,6 +658,12 @@ func (t *Tracker) prune(h *half, d Dir) {
 	if h.flags&noRaw != 0 || t.cfg.NoRaw {
 		h.raw = h.edge
 	}
+	if t.cfg.Keep {
+		if d == t.res.Dir {
+			t.show(h, d)
+		}
+		keep = min(keep, h.shown)
+	}
 	h.need = keep
 	if keep > h.start {
 		t.advance(h)
@@ -663,6 +681,9 @@ func (t *Tracker) prune(h *half, d Dir) {
 func (h *half) settle(t *Tracker) {
 	if len(h.data) == 0 {
 		h.start = h.edge
+		if h.track != nil {
+			h.track.holes = h.track.holes[:0]
+		}
 	}
 	if t.cfg.NoRaw || h.flags&noRaw != 0 {
 		h.raw = h.edge
@@ -692,7 +713,7 @@ func (t *Tracker) trim(h *half) {
 		h.data = nil
 		h.start = h.edge
 	}
-	if tr := h.track; tr != nil && len(tr.nodes) == 0 && len(tr.spans) == 0 && len(tr.oob) == 0 {
+	if tr := h.track; tr != nil && len(tr.nodes) == 0 && len(tr.spans) == 0 && len(tr.oob) == 0 && len(tr.holes) == 0 {
 		t.tracks = append(t.tracks, tr)
 		h.track = nil
 	}
@@ -725,7 +746,7 @@ func (t *Tracker) drop(h *half) {
 			t.pool.put(tr.nodes[i].data)
 		}
 		clear(tr.nodes)
-		tr.nodes, tr.spans, tr.oob, tr.bytes = tr.nodes[:0], tr.spans[:0], tr.oob[:0], 0
+		tr.nodes, tr.spans, tr.oob, tr.holes, tr.bytes = tr.nodes[:0], tr.spans[:0], tr.oob[:0], tr.holes[:0], 0
 		t.tracks = append(t.tracks, tr)
 		h.track = nil
 	}

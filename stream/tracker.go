@@ -35,6 +35,9 @@ type Config struct {
 	// LiberalTimestamps takes all receivers for Linux in this: a time stamp may
 	// be one less than the last.
 	LiberalTimestamps bool
+	// Keep holds on to what was given away for as long as Suricata does, so that
+	// it can be shown (Kept).
+	Keep bool
 	// NoRaw: nobody calls Raw.
 	NoRaw  bool
 	Urgent Urgent
@@ -101,6 +104,7 @@ type Tracker struct {
 	scratch []byte
 	tracks  []*track
 	queues  []*synQueue
+	unread  [2]bool // see Unread
 	Counters
 }
 
@@ -406,6 +410,13 @@ func (t *Tracker) Finish(s *TCP) {
 	}
 }
 
+// Behind says whether there are bytes behind a hole that is never to be closed:
+// once those before it were inspected, App goes on behind it.
+func (t *Tracker) Behind(s *TCP, d Dir) bool {
+	h := &s.half[d]
+	return h.flags&(noReassembly|noApp) == 0 && h.gap(t, d) != 0 && !t.rawPending(h)
+}
+
 // Stop ends the following of both directions: nothing of the session needs to
 // be looked at any more (encrypted, decided, bypassed). States are still
 // tracked; memory is given back.
@@ -431,7 +442,7 @@ func (t *Tracker) StopRaw(s *TCP, d Dir) { s.half[d].flags |= noRaw }
 
 // TriggerRaw makes raw data due although there is less than a chunk: the
 // application parser has seen the end of a message. For detection only.
-func (t *Tracker) TriggerRaw(s *TCP, d Dir) { s.half[d].flags |= rawDue }
+func (t *Tracker) TriggerRaw(s *TCP, d Dir) { s.half[d].flags |= rawDue | rawTold }
 
 func (t *Tracker) policy(h *half, dst netip.Addr) Policy {
 	if h.policy == 0 {
