@@ -62,6 +62,11 @@ func (w *worker) segment(p *packet.Packet, f *flow.Flow[conn], dir app.Dir) (app
 			w.st.EditsFailed++
 		}
 	}
+	for d, yes := range c.beheaded {
+		if yes && r.Taken && ((app.Dir(d) == dir) == w.inline || r.End[d]) && c.app != nil && c.app.Proto() == app.Unknown && !c.app.Done() {
+			w.tellGap(c, app.Dir(d), 0, false)
+		}
+	}
 	// The side that was acknowledged first: its bytes came first.
 	for _, d := range [2]app.Dir{dir.Other(), dir} {
 		w.feed(f, d)
@@ -75,6 +80,7 @@ func (w *worker) segment(p *packet.Packet, f *flow.Flow[conn], dir app.Dir) (app
 	}
 	for d := range c.det.StreamBytes {
 		c.det.StreamBytes[d] = uint32(w.tcp.Offset(&c.tcp, stream.Dir(d)))
+		c.det.StreamSize[d] = c.tcp.Size(stream.Dir(d))
 	}
 	in.Raw, in.RawOffset = w.tcp.Raw(&c.tcp, stream.Dir(dir))
 	in.RawStart = in.RawOffset == 0
@@ -138,7 +144,21 @@ func (w *worker) refuse(p *packet.Packet, f *flow.Flow[conn], dir app.Dir, r *st
 		w.reply.reject(p, act)
 	}
 	w.tcp.Rollback(&c.tcp)
-	w.logDrop(p, f, dir, nil, act)
+	if r.Drop == stream.NoCause { // by policy: not looked at
+		w.logDrop(p, f, dir, nil, act)
+		return
+	}
+	// What is odd about it can be the matter of a rule.
+	in := &w.in
+	in.Flow, in.Dir, in.Refused = &c.det, dir, true
+	w.det.Inspect(in, &w.out)
+	if !w.out.Action.Drops() {
+		w.out.Action = act
+	}
+	w.apply(p, f, dir)
+	if w.log.WantsPacketAnomalies() && len(p.Events())+len(in.StreamEvents) > 0 {
+		w.log.Anomalies(p, w.flowInfo(f), in.StreamEvents)
+	}
 }
 
 // appError applies the exception policy for an application whose bytes break
@@ -176,6 +196,21 @@ func (w *worker) appError(p *packet.Packet, f *flow.Flow[conn], dir app.Dir) boo
 	return true
 }
 
+// tellGap makes missing bytes an event of the stream. As in Suricata that
+// depends on how far the application has come: of a protocol that is not
+// recognised yet the first bytes wait, so that what is missing behind them does
+// not show, and a stream that lacks its very beginning shows it again and again.
+func (w *worker) tellGap(c *conn, d app.Dir, off uint64, known bool) {
+	if !known {
+		if off != 0 {
+			return
+		}
+		c.beheaded[d] = true
+	}
+	w.events = append(w.events, stream.ReassemblySeqGap.String())
+	w.in.StreamEvents = w.events
+}
+
 // feed gives the application parser what a direction has ready.
 func (w *worker) feed(f *flow.Flow[conn], d app.Dir) {
 	c := &f.Value
@@ -186,6 +221,7 @@ func (w *worker) feed(f *flow.Flow[conn], d app.Dir) {
 		}
 		a := w.connOf(f, app.TCP)
 		if ch.Gap > 0 {
+			w.tellGap(c, d, ch.Off, a.Proto() != app.Unknown)
 			a.Gap(d, ch.Gap)
 		}
 		if len(ch.Data) > 0 {

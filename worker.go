@@ -21,6 +21,7 @@ type conn struct {
 	broken     bool      // an exception policy has been applied to its application layer
 	id         uint64
 	dropLogged [2]bool
+	beheaded   [2]bool // the stream lacks its beginning, and is not recognised
 	alerts     uint32
 	// eventsLogged is how many of the connection's events were written.
 	eventsLogged int
@@ -84,6 +85,7 @@ func newWorker(e *Engine, src Source, inline, live bool, burst int) *worker {
 	}
 	sc := e.cfg.Stream
 	sc.Inline = inline || sc.Inline
+	sc.Strict = live && inline
 	if live && sc.MidstreamPolicy == stream.Auto {
 		sc.Midstream = true
 	}
@@ -102,7 +104,7 @@ func newWorker(e *Engine, src Source, inline, live bool, burst int) *worker {
 		}
 	}
 	dc := e.cfg.Defrag
-	dc.Inline = inline
+	dc.Inline = live && inline
 	if dc.HostOS == nil {
 		dc.HostOS = sc.HostOS
 	}
@@ -121,6 +123,7 @@ func (w *worker) useRules(rs *detect.Ruleset) {
 	w.tcp.Unread(stream.ToServer, !rs.ReadsStream(app.ToServer))
 	w.tcp.Unread(stream.ToClient, !rs.ReadsStream(app.ToClient))
 	w.env.Config.Frames = rs.WantsFrames()
+	w.tcp.CheckOverlap(w.e.cfg.Stream.CheckOverlap || rs.WantsOverlaps())
 	w.env.Config.HashFiles = w.e.cfg.App.HashFiles || rs.NeedsFileHashes()
 	if w.log != nil {
 		w.log.Fingerprints(w.e.fingerprints(rs))
@@ -449,7 +452,9 @@ func (w *worker) apply(p *packet.Packet, f *flow.Flow[conn], dir app.Dir) {
 					v.Reason = packet.ReasonRate
 				}
 			}
-			p.Verdict = v
+			if !p.Verdict.Dropped() {
+				p.Verdict = v
+			}
 			if o.Action.IsReject() {
 				w.reply.reject(p, o.Action)
 			}

@@ -617,6 +617,9 @@ func (b *builder) payloadKind() error {
 		return nil
 	}
 	s.flags |= sigNeedStream
+	if s.flags&sigStreamSize != 0 {
+		s.flags |= sigNeedPacket
+	}
 	for i := range pl.nodes {
 		n := &pl.nodes[i]
 		if n.op == opContent && n.flags&(nDepth|nOffset) != 0 {

@@ -268,9 +268,8 @@ func streamSize(c *cond, in *Input) bool {
 		return false
 	}
 	// "client" is what the client sent.
-	// The SYN counts, as in the difference of sequence numbers.
-	ts := c.num.match(uint64(in.Flow.StreamBytes[app.ToServer]) + 1)
-	tc := c.num.match(uint64(in.Flow.StreamBytes[app.ToClient]) + 1)
+	ts := c.num.match(uint64(in.Flow.StreamSize[app.ToServer]))
+	tc := c.num.match(uint64(in.Flow.StreamSize[app.ToClient]))
 	switch c.a {
 	case 0:
 		return tc

@@ -136,6 +136,9 @@ type Input struct {
 	// EndOfFlow: no more packets of this direction will be judged; what waited
 	// for more bytes is judged with what there is.
 	EndOfFlow bool
+	// Refused: the packet is dropped already because it does not fit its session.
+	// What it carries is not looked at, what is odd about it is.
+	Refused bool
 	// StreamEvents are oddities of the TCP session that this packet showed,
 	// by Suricata's names ("3whs_ack_in_wrong_dir"), without the prefix
 	// "stream.".
@@ -151,6 +154,9 @@ type Flow struct {
 	Key uint64
 	// StreamBytes is how many bytes each direction's TCP stream has by now.
 	StreamBytes [2]uint32
+	// StreamSize is how many sequence numbers each direction's sender has used
+	// in its turn, the SYN's included: what stream_size compares.
+	StreamSize [2]uint32
 	// Packets and Bytes of each direction, the current packet included.
 	Packets [2]uint64
 	Bytes   [2]uint64

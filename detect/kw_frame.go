@@ -40,6 +40,10 @@ func kwFrame(b *builder, v string) error {
 	return b.useBuffer(buffer{name: key, field: app.FrameData, frame: kind, frameOf: of})
 }
 
+// WantsOverlaps says whether there are rules on segments that bring other bytes
+// for a place in the stream than were there.
+func (rs *Ruleset) WantsOverlaps() bool { return rs.anyOverlap }
+
 // WantsFrames says whether there are rules that look into frames.
 func (rs *Ruleset) WantsFrames() bool { return rs.anyFrame }
 

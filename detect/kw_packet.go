@@ -292,7 +292,9 @@ func kwDecodeEvent(b *builder, v string) error {
 }
 
 func kwStreamEvent(b *builder, v string) error {
-	b.packetCond(cond{op: condStreamEvent, name: strings.TrimPrefix(v, "stream.")})
+	name := strings.TrimPrefix(v, "stream.")
+	b.c.rs.anyOverlap = b.c.rs.anyOverlap || name == "reassembly_overlap_different_data"
+	b.packetCond(cond{op: condStreamEvent, name: name})
 	return nil
 }
 

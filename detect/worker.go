@@ -404,9 +404,11 @@ func (in *Input) recognised() bool {
 	return c != nil && c.ProtoOf(in.Dir) != app.Unknown && in.Flow.protoAt[in.Dir] == app.Unknown
 }
 
-// NoPayload says that payload and stream are no longer looked at: what follows
-// is cipher text.
-func (in *Input) NoPayload() bool { return in.Flow != nil && in.Flow.cipher && !in.EndOfFlow }
+// NoPayload says that payload and stream are not looked at: what follows is
+// cipher text, or the packet is refused.
+func (in *Input) NoPayload() bool {
+	return in.Refused || in.Flow != nil && in.Flow.cipher && !in.EndOfFlow
+}
 
 // rawReadable says whether the stream's piece is still to be looked at: that
 // which came before the cipher text is, unless windows slide over it again.
@@ -450,7 +452,7 @@ func (w *Worker) payload(s *sig, c *chain, in *Input, payload []byte) (ok, strea
 	if s.flags&sigNeedPacket == 0 && s.flags&sigNeedStream != 0 && in.InStream && in.Packet.Proto() == packet.ProtoTCP {
 		return false, false
 	}
-	if len(payload) == 0 {
+	if len(payload) == 0 || s.flow&flowOnlyStream != 0 {
 		return false, false
 	}
 	w.m.packet = true

@@ -7,7 +7,7 @@ func (t *Tracker) established(s *TCP, g *segment, x, y *half) bool {
 			return false
 		}
 		t.reset(s)
-		if t.cfg.Inline {
+		if t.cfg.Strict {
 			t.maybeReset(s, g, x, y)
 			return true
 		}
@@ -66,7 +66,7 @@ func (t *Tracker) data(s *TCP, g *segment, x, y *half) bool {
 		t.event(EstAckZWPData)
 	} else if !t.ackOK(s, g, y) {
 		t.event(EstInvalidAck)
-		if t.cfg.Inline && g.n == 0 && g.seq == x.nextSeq && y.nextWin.Less(g.ack) {
+		if t.cfg.Strict && g.n == 0 && g.seq == x.nextSeq && y.nextWin.Less(g.ack) {
 			// More than a window went by unseen, as when the queue overflows
 			// and is to fail open: the window goes on from here, or nothing
 			// behind it would ever be let through again.
@@ -76,8 +76,8 @@ func (t *Tracker) data(s *TCP, g *segment, x, y *half) bool {
 			t.AckUnseen++
 		}
 		// The receiver ignores it. Without data there is nothing to be fooled
-		// by, and it may pass.
-		return !t.cfg.Inline || g.n == 0
+		// by, and it may pass. Suricata lets it pass with data too.
+		return !t.cfg.Strict || g.n == 0
 	}
 	end := g.end()
 	if g.dir == ToClient && s.flags&(midstream|midstreamEst) == midstream|midstreamEst {
@@ -102,17 +102,17 @@ func (t *Tracker) data(s *TCP, g *segment, x, y *half) bool {
 		t.seen = true
 		return true
 	}
-	if !t.cfg.Inline && x.nextSeq.LessEq(end) && (g.n != 1 || g.seq != x.nextSeq || x.window != 0) {
+	if !t.cfg.Strict && x.nextSeq.LessEq(end) && (g.n != 1 || g.seq != x.nextSeq || x.window != 0) {
 		nextTo(s, x, end) // out of the window or not: so Suricata
 	}
 	zwp := g.n == 1 && g.seq == x.nextSeq && x.window == 0
 	inWindow := zwp || end.LessEq(x.nextWin) || s.flags&(midstream|async) != 0
-	if !inWindow && t.cfg.Inline && x.insists(g) {
+	if !inWindow && t.cfg.Strict && x.insists(g) {
 		inWindow, x.nextWin = true, end
 	}
 	if !inWindow {
 		t.event(EstPacketOutOfWindow)
-		return !t.cfg.Inline || g.n == 0
+		return !t.cfg.Strict || g.n == 0
 	}
 	if zwp {
 		s.flags |= probeTS
@@ -226,7 +226,7 @@ func (t *Tracker) closing(s *TCP, g *segment, x, y *half, st State) bool {
 			return false
 		}
 		t.reset(s)
-		if t.cfg.Inline {
+		if t.cfg.Strict {
 			t.maybeReset(s, g, x, y)
 		} else {
 			t.resetData(s, g, x, y)
@@ -269,10 +269,10 @@ func (t *Tracker) closing(s *TCP, g *segment, x, y *half, st State) bool {
 	return true
 }
 
-// again is a segment that changes nothing. Inline, its bytes are compared with
-// what was there before.
+// again is a segment that changes nothing. Where nothing may pass unseen, its
+// bytes are compared with what was there before.
 func (t *Tracker) again(s *TCP, g *segment, x *half) bool {
-	if t.cfg.Inline {
+	if t.cfg.Strict {
 		t.insert(s, x, g)
 	}
 	return true
@@ -478,7 +478,7 @@ func (t *Tracker) closeWait(s *TCP, g *segment, x, y *half) bool {
 		t.res.Retransmission = true
 		t.seen = true
 		// Its receiver acknowledges it once more, and must see it to do so.
-		return t.cfg.Inline
+		return t.cfg.Strict
 	case beyond(g, x):
 		t.event(CloseWaitAckOutOfWindow)
 		return false

@@ -98,7 +98,7 @@ func TestTinySegments(t *testing.T) {
 // When more than a window goes by unseen, because the queue was full and is to
 // fail open, what comes after is followed again.
 func TestResumeAfterUnseenWindow(t *testing.T) {
-	tr := New(Config{Inline: true})
+	tr := New(Config{Inline: true, Strict: true})
 	c := &conv{t: t, tr: tr, events: map[Event]int{}, now: 1e18}
 	c.send(seg{flags: synFlag, seq: cISN, win: 1000})
 	c.send(seg{dir: ToClient, flags: synFlag | ackFlag, seq: sISN, ack: cISN + 1, win: 1000})
@@ -120,7 +120,7 @@ func TestResumeAfterUnseenWindow(t *testing.T) {
 // Data beyond a window of which the opening went by unseen is taken when its
 // sender insists.
 func TestInsistBeyondWindow(t *testing.T) {
-	c := &conv{t: t, tr: New(Config{Inline: true}), events: map[Event]int{}, now: 1e18}
+	c := &conv{t: t, tr: New(Config{Inline: true, Strict: true}), events: map[Event]int{}, now: 1e18}
 	c.send(seg{flags: synFlag, seq: cISN, win: 1000})
 	c.send(seg{dir: ToClient, flags: synFlag | ackFlag, seq: sISN, ack: cISN + 1, win: 1000})
 	c.send(seg{flags: ackFlag, seq: cISN + 1, ack: sISN + 1, win: 1000})

@@ -43,7 +43,6 @@ const (
 	depthReached
 	finSeen
 	gapSeen  // bytes were skipped as missing
-	gapTold  // the gap at edge has been told as an event
 	finished // everything is to be given away, acknowledged or not
 	noApp
 	noRaw
@@ -118,9 +117,17 @@ func (h *half) gap(t *Tracker, d Dir) uint64 {
 	if h.track == nil || len(h.track.nodes) == 0 || h.flags&noReassembly != 0 {
 		return 0
 	}
-	acked := t.safe[d] // inline, an acknowledgement counts once it went on
-	if !t.cfg.Inline {
-		acked = h.acked()
+	if t.cfg.Inline && !t.cfg.Strict && d != t.res.Dir && h.flags&finished == 0 {
+		return 0 // Suricata finds it with the direction's next packet
+	}
+	acked := h.acked()
+	switch {
+	case t.cfg.Strict:
+		acked = t.safe[d] // an acknowledgement counts once it went on
+	case t.ending:
+		// Suricata takes one off for a FIN, whoever sent it: below zero that is
+		// a great deal.
+		acked = uint64(max(h.offset(h.lastAck), 0)) - 1
 	}
 	first := h.track.nodes[0].off
 	if first <= h.edge || first >= acked && h.flags&finished == 0 {
@@ -162,6 +169,7 @@ func (t *Tracker) App(s *TCP, d Dir) (c Chunk, ok bool) {
 				}
 				continue
 			}
+			c.Off = h.app - c.Gap
 			c.Data = h.data[h.app-h.start : end-h.start]
 			h.app = end
 			c.End = h.app == h.edge && h.ended(t)
@@ -175,8 +183,8 @@ func (t *Tracker) App(s *TCP, d Dir) (c Chunk, ok bool) {
 		return c, false
 	}
 	t.Gaps++
+	c.Off, c.Gap = h.edge, g
 	t.skip(h, h.edge+g)
-	c.Gap = g
 	c.End = h.app == h.edge && h.ended(t)
 	return c, true
 }
@@ -194,7 +202,7 @@ func (t *Tracker) skip(h *half, off uint64) {
 	} else {
 		h.data, h.start = h.data[:0], off
 	}
-	h.flags = h.flags&^gapTold | gapSeen
+	h.flags |= gapSeen
 	h.edge, h.app, h.raw, h.solid = off, off, off, off
 	t.drain(h)
 	if t.cfg.Inline {
@@ -217,7 +225,13 @@ func (t *Tracker) Raw(s *TCP, d Dir) (data []byte, off uint64) {
 	h := &s.half[d]
 	to := h.avail(t)
 	from := h.raw
-	if t.cfg.NoRaw || h.flags&(noReassembly|noRaw) != 0 || to <= from {
+	if t.cfg.NoRaw || h.flags&(noReassembly|noRaw) != 0 || s.state == SynSent && !t.cfg.Strict {
+		return nil, from // Suricata looks at a SYN's data with the packet only
+	}
+	if to <= from {
+		if t.ahead.h == h && !t.cfg.Strict {
+			return t.rawAhead(h)
+		}
 		return nil, from
 	}
 	n := to - from
@@ -231,12 +245,31 @@ func (t *Tracker) Raw(s *TCP, d Dir) (data []byte, off uint64) {
 		} else {
 			from = first
 		}
-	} else if n < t.chunk[d] && h.flags&(rawDue|finished) == 0 && s.state != Closed && !h.ended(t) && h.gap(t, d) == 0 {
+	} else if n < t.chunk[d] && h.flags&(rawDue|finished) == 0 && s.state <= TimeWait && !h.ended(t) && h.gap(t, d) == 0 {
 		return nil, from
 	} else {
 		from -= min(uint64(t.cfg.RawOverlap), from-max(h.start, h.solid))
 	}
 	return h.data[from-h.start : to-h.start], from
+}
+
+// rawAhead is what Suricata looks at inline when a segment came before its turn:
+// the segment, behind what joins it on the left. That its own bytes are not all
+// that the receiver will read there is why a strict tracker waits for its turn.
+func (t *Tracker) rawAhead(h *half) (data []byte, off uint64) {
+	data, off = t.ahead.data, t.ahead.off
+	if h.track == nil {
+		return data, off
+	}
+	i := t.find(h, off-1)
+	nodes := h.track.nodes
+	if i == len(nodes) || nodes[i].off >= off {
+		return data, off
+	}
+	left := nodes[i].data[:off-nodes[i].off]
+	left = left[max(0, len(left)-int(max(512, t.chunk[0]))):]
+	t.scratch = append(append(t.scratch[:0], left...), data...)
+	return t.scratch, off - uint64(len(left))
 }
 
 // RawDone says that the raw stream was inspected up to offset upTo.
@@ -249,7 +282,7 @@ func (t *Tracker) RawDone(s *TCP, d Dir, upTo uint64) {
 }
 
 // Offset is how many bytes of a direction are there without a hole, or were
-// skipped as missing: the stream_size of rules.
+// skipped as missing.
 func (t *Tracker) Offset(s *TCP, d Dir) uint64 { return s.half[d].edge }
 
 // insert takes the payload of the packet under Update into h, its sender's
@@ -257,6 +290,7 @@ func (t *Tracker) Offset(s *TCP, d Dir) uint64 { return s.half[d].edge }
 func (t *Tracker) insert(s *TCP, h *half, g *segment) {
 	data := g.payload
 	t.seen = true
+	t.res.Taken = true
 	if len(data) == 0 {
 		if g.has(finFlag) {
 			t.setFin(h, h.offset(g.end()))

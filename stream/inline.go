@@ -91,6 +91,7 @@ func (t *Tracker) await(h *half, off uint64, data []byte, next int) {
 		first := t.find(h, off)
 		pieces := next - first + 1
 		if t.covered(h, off, off+uint64(len(data))) {
+			t.ahead = pending{h, off, data}
 			return
 		}
 		if len(tr.nodes)+pieces > maxNodes || tr.bytes+int64(2*len(data)+pieces<<minClass) > t.limit {
@@ -105,7 +106,12 @@ func (t *Tracker) await(h *half, off uint64, data []byte, next int) {
 		t.overMemcap()
 		return
 	}
-	t.pending = pending{h, off, data}
+	if t.cfg.Strict {
+		t.pending = pending{h, off, data}
+		return
+	}
+	t.ahead = pending{h, off, data}
+	t.keep(h, off, data)
 }
 
 // covered says whether all of off … end is there in nodes.

@@ -81,7 +81,7 @@ func TestInlineModel(t *testing.T) {
 }
 
 func inlineScript(t *testing.T, rng *rand.Rand, i int) {
-	c := newConv(t, Config{Inline: true, NoRaw: rng.IntN(2) == 0})
+	c := newConv(t, Config{Inline: true, Strict: true, NoRaw: rng.IntN(2) == 0})
 	isn := rng.Uint32()
 	c.openAt(isn, sISN)
 	bad := rng.IntN(3) == 0

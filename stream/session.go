@@ -26,6 +26,10 @@ func (s *TCP) State() State { return s.state }
 // Midstream says whether the session was picked up in the middle.
 func (s *TCP) Midstream() bool { return s.flags&midstream != 0 }
 
+// Size is how many sequence numbers a direction's sender has used in its turn,
+// the SYN's included, modulo 2^32.
+func (s *TCP) Size(d Dir) uint32 { return uint32(s.half[d].nextSeq - s.half[d].isn) }
+
 // Reset says whether the session was closed by a RST.
 func (s *TCP) Reset() bool { return s.flags&byReset != 0 }
 
@@ -133,7 +137,7 @@ func (t *Tracker) follow(s *TCP, g *segment) bool {
 	if !t.unchanged(s, g, x, y) {
 		ok = t.dispatch(s, g, x, y, s.state)
 	}
-	if t.cfg.Inline && g.n > 0 && !t.seen {
+	if t.cfg.Strict && g.n > 0 && !t.seen {
 		// Bytes that no state had a use for: some receiver might.
 		return false
 	}
@@ -153,7 +157,7 @@ func (t *Tracker) unchanged(s *TCP, g *segment, x, y *half) bool {
 	if plain {
 		if g.n <= 1 && g.ack == y.lastAck && g.seq == x.nextSeq-1 {
 			x.flags |= keepAlive
-			if t.cfg.Inline {
+			if t.cfg.Strict {
 				t.insert(s, x, g) // its byte may be anything
 			}
 			return true
@@ -200,7 +204,11 @@ func (t *Tracker) unchanged(s *TCP, g *segment, x, y *half) bool {
 			t.seen = true
 			return true
 		}
-		if end.LessEq(x.lastAck) {
+		acked := x.lastAck
+		if s.state == SynSent && !t.cfg.Strict {
+			acked = 0 // nothing was acknowledged; Suricata then compares with 0
+		}
+		if end.LessEq(acked) {
 			t.event(PktSpuriousRetransmission)
 		}
 	}
@@ -245,13 +253,13 @@ func (t *Tracker) dispatch(s *TCP, g *segment, x, y *half, st State) bool {
 	case Established:
 		return t.established(s, g, x, y)
 	case Closed:
-		if t.cfg.Inline && s.flags&byReset == 0 {
+		if t.cfg.Strict && s.flags&byReset == 0 {
 			t.insert(s, x, g) // what comes again must be what it was
 		}
 		if g.has(rstFlag) {
 			return true
 		}
-		if t.cfg.Inline && s.flags&byReset != 0 && x.flags&rstSeen != 0 && s.prev != Closed && s.prev != None {
+		if t.cfg.Strict && s.flags&byReset != 0 && x.flags&rstSeen != 0 && s.prev != Closed && s.prev != None {
 			// The other side may not have had the reset, or not taken it.
 			return t.dispatch(s, g, x, y, s.prev)
 		}
@@ -357,7 +365,7 @@ func (t *Tracker) none(s *TCP, g *segment) bool {
 		if g.n > 0 && g.tfo {
 			nextTo(s, c, c.nextSeq.Add(g.n))
 			t.insert(s, c, g)
-		} else if t.cfg.Inline {
+		} else if t.cfg.Strict {
 			// Few receivers keep it, but they may (RFC 9293 §3.4).
 			t.insert(s, c, g)
 		}
@@ -530,7 +538,7 @@ func (t *Tracker) synSent(s *TCP, g *segment, x, y *half) bool {
 		t.dropQueue(s)
 		q := g.queued()
 		t.synAckUpdate(s, &q)
-		if t.cfg.Inline {
+		if t.cfg.Strict {
 			t.insert(s, x, g)
 		}
 		return true

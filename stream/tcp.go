@@ -109,6 +109,9 @@ type Result struct {
 	// Added says that the packet's payload belongs to a stream, so that its
 	// contents are inspected there; if not, the payload stands alone.
 	Added bool
+	// Taken says that the session took the packet, so that its payload and
+	// acknowledgement count. The bytes of a repetition are not taken again.
+	Taken bool
 	// Established says that the session's handshake is over (flow:established).
 	Established bool
 	// Swap says that the client turned out to be the server: turn the flow
@@ -133,6 +136,7 @@ type Result struct {
 
 // Chunk is a piece of a stream for the application parser.
 type Chunk struct {
+	Off  uint64 // where it begins in the stream, Gap included
 	Gap  uint64 // bytes that are missing before Data, never to come
 	Data []byte // borrowed until the next call of the tracker
 	End  bool   // nothing will follow

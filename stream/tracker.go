@@ -23,6 +23,10 @@ type Config struct {
 	// Inline makes data available with the packet that carries it, see the
 	// package's comment. Otherwise it is available when acknowledged.
 	Inline bool
+	// Strict refuses inline what Suricata lets pass although some receiver might
+	// make of it what was not inspected: payload that no state of the session
+	// takes, data behind a reset that its receiver may not have taken.
+	Strict bool
 	// Midstream picks up sessions whose start was not seen.
 	Midstream bool
 	// AsyncOneside follows sessions of which only one side is seen.
@@ -97,6 +101,8 @@ type Tracker struct {
 	res     Result
 	undo    TCP
 	pending pending
+	ahead   pending   // out of order and kept already, when not strict
+	ending  bool      // not strict, and a side of the session has ended
 	seen    bool      // the payload of the packet under Update was looked at
 	safe    [2]uint64 // acknowledged before the packet under Update
 	events  [12]Event
@@ -160,6 +166,9 @@ func New(cfg Config) *Tracker {
 	t.edits = make([]Edit, 0, 16)
 	return t
 }
+
+// CheckOverlap sets Config.CheckOverlap.
+func (t *Tracker) CheckOverlap(on bool) { t.cfg.CheckOverlap = on }
 
 // Inline says whether the tracker works inline; the other way is detection
 // only.
@@ -305,7 +314,7 @@ func (t *Tracker) Reused(s *TCP, p *packet.Packet, dir Dir) bool {
 func (t *Tracker) Update(s *TCP, p *packet.Packet, dir Dir) *Result {
 	r := &t.res
 	*r = Result{Events: t.events[:0], Edits: t.edits[:0], Exception: Ignore, Dir: dir}
-	t.pending = pending{}
+	t.pending, t.ahead = pending{}, pending{}
 	t.seen = false
 	g := &t.seg
 	if !g.set(p, dir) {
@@ -317,6 +326,7 @@ func (t *Tracker) Update(s *TCP, p *packet.Packet, dir Dir) *Result {
 	before := s.state
 	t.safe = [2]uint64{s.half[0].acked(), s.half[1].acked()}
 	ok := t.follow(s, g)
+	t.ending = !t.cfg.Strict && s.state >= FinWait1
 	dir = r.Dir
 	r.Established = before >= Established || s.state >= Established && g.n > 0
 	if !ok {
@@ -332,12 +342,8 @@ func (t *Tracker) Update(s *TCP, p *packet.Packet, dir Dir) *Result {
 	}
 	for d := range s.half {
 		h := &s.half[d]
-		if h.flags&gapTold == 0 && Dir(d) != dir && h.gap(t, Dir(d)) != 0 {
-			h.flags |= gapTold
-			if !t.cfg.Inline {
-				s.flags |= lossy
-			}
-			t.event(ReassemblySeqGap)
+		if !t.cfg.Inline && s.flags&lossy == 0 && Dir(d) != dir && h.gap(t, Dir(d)) != 0 {
+			s.flags |= lossy
 		}
 		r.Ready[d] = h.appReady(t, Dir(d))
 		r.End[d] = h.ended(t) || s.state == Closed
@@ -354,7 +360,15 @@ func (t *Tracker) Commit(s *TCP) {
 		t.pending = pending{}
 	}
 	for d := range s.half {
-		t.prune(&s.half[d], Dir(d))
+		h := &s.half[d]
+		if h.flags&noApp != 0 && !t.rawPending(h) {
+			// Nobody else passes over what is missing.
+			if n := h.gap(t, Dir(d)); n != 0 {
+				t.Gaps++
+				t.skip(h, h.edge+n)
+			}
+		}
+		t.prune(h, Dir(d))
 	}
 }
 
