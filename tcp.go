@@ -22,6 +22,7 @@ func (w *worker) segment(p *packet.Packet, f *flow.Flow[conn], dir app.Dir) (app
 	r := w.tcp.Update(&c.tcp, p, stream.Dir(dir))
 	if r.Swap {
 		w.flows.Swap(f)
+		c.ttl[0], c.ttl[1] = c.ttl[1], c.ttl[0]
 		c.det.Packets[0], c.det.Packets[1] = c.det.Packets[1], c.det.Packets[0]
 		c.det.Bytes[0], c.det.Bytes[1] = c.det.Bytes[1], c.det.Bytes[0]
 		dir = app.Dir(r.Dir)
@@ -293,6 +294,7 @@ func (w *worker) settle(p *packet.Packet, f *flow.Flow[conn], dir app.Dir) {
 func (w *worker) endFlow(f *flow.Flow[conn]) {
 	c := &f.Value
 	w.st.FlowsEnded++
+	w.out.Vars = nil
 	w.log.Source(eve.EndOfFlow)
 	defer w.log.Source(eve.Wire)
 	if !(w.inline && c.det.Action().Drops()) && (c.app != nil || f.Key.Proto == packet.ProtoTCP) {
@@ -316,7 +318,7 @@ func (w *worker) endFlow(f *flow.Flow[conn]) {
 	}
 	w.endPacket(&w.inner, f, app.ToServer)
 	w.retire(&w.inner, f, true)
-	if w.log.Wants(eve.Flow) {
+	if w.log.Wants(eve.Flow | eve.NetFlow) {
 		w.logFlow(f)
 	}
 	if c.app != nil {

@@ -29,6 +29,8 @@ type conn struct {
 	// finished: what a match in the stream is said to belong to.
 	judged [2]uint64
 	parent uint64 // the flow that announced this one, 0 if none
+	ttl    [2][2]uint8
+	inDev  uint32 // interface of the first packet
 	vlans  [3]uint16
 	nvlan  uint8
 }
@@ -126,6 +128,7 @@ func (w *worker) useRules(rs *detect.Ruleset) {
 	w.tcp.CheckOverlap(w.e.cfg.Stream.CheckOverlap || rs.WantsOverlaps())
 	w.env.Config.HashFiles = w.e.cfg.App.HashFiles || rs.NeedsFileHashes()
 	if w.log != nil {
+		w.log.Use(rs)
 		w.log.Fingerprints(w.e.fingerprints(rs))
 	}
 	if w.det == nil {
@@ -295,7 +298,7 @@ const maxTunnels = 4
 func (w *worker) inspect(p *packet.Packet) {
 	in := &w.in
 	*in = detect.Input{Packet: p}
-	w.pass = false
+	w.pass, w.out.Vars = false, nil
 	if !tracked(p.Proto()) || !w.key.SetPacket(p, zone(p)) {
 		w.det.Inspect(in, &w.out)
 		w.apply(p, nil, app.ToServer)
@@ -392,6 +395,7 @@ func (w *worker) track(p *packet.Packet) (*flow.Flow[conn], app.Dir) {
 		c.id = w.flowID()
 		c.det.Key = c.id
 		c.det.Start = p.Time
+		c.inDev = p.InDev
 		if p != &w.inner {
 			c.nvlan = uint8(copy(c.vlans[:], p.VLANs[:p.NVLAN]))
 		}
@@ -399,6 +403,13 @@ func (w *worker) track(p *packet.Packet) (*flow.Flow[conn], app.Dir) {
 	length := len(p.Data) + len(p.L2)
 	w.flows.Count(f, d, p.Time, length, flags)
 	dir := app.Dir(d)
+	if h, ok := p.IP(); ok {
+		t, ttl := &c.ttl[dir], h.TTL()
+		if c.det.Packets[dir] == 0 {
+			*t = [2]uint8{ttl, ttl}
+		}
+		t[0], t[1] = min(t[0], ttl), max(t[1], ttl)
+	}
 	c.det.Packets[dir]++
 	c.det.Bytes[dir] += uint64(length)
 	return f, dir
@@ -460,7 +471,7 @@ func (w *worker) apply(p *packet.Packet, f *flow.Flow[conn], dir app.Dir) {
 			}
 		}
 	}
-	if len(o.Alerts) > 0 || o.Tagged {
+	if len(o.Alerts) > 0 || o.Tagged || len(o.Vars) > 0 {
 		info := w.flowInfo(f)
 		if f != nil && f.Value.app != nil {
 			info.Guess = guess(f.Value.app, f.Value.judged[dir])
@@ -478,6 +489,9 @@ func (w *worker) apply(p *packet.Packet, f *flow.Flow[conn], dir app.Dir) {
 		}
 		if f != nil {
 			f.Value.alerts += uint32(len(o.Alerts))
+		}
+		if len(o.Vars) > 0 && info != nil {
+			w.log.Metadata(p, info)
 		}
 		if o.Tagged {
 			w.log.Tagged(p, info, o.TaggedBy)
@@ -544,7 +558,8 @@ func (w *worker) flowInfo(f *flow.Flow[conn]) *eve.FlowInfo {
 	c := &f.Value
 	i := &eve.FlowInfo{
 		ID: c.id, Src: f.Key.SrcAddr(), Dst: f.Key.DstAddr(), SrcPort: f.Key.SrcPort, DstPort: f.Key.DstPort,
-		Proto: f.Key.Proto, Start: f.Start, DropLogged: &c.dropLogged, VLANs: c.vlans[:c.nvlan], Parent: c.parent,
+		Proto: f.Key.Proto, Start: f.Start, DropLogged: &c.dropLogged, Vars: &c.det, InDev: c.inDev,
+		PacketVars: w.out.Vars, VLANs: c.vlans[:c.nvlan], Parent: c.parent,
 		Packets: [2]uint64{f.Sides[0].Packets, f.Sides[1].Packets},
 		Bytes:   [2]uint64{f.Sides[0].Bytes, f.Sides[1].Bytes},
 	}
@@ -658,5 +673,8 @@ func (w *worker) logFlow(f *flow.Flow[conn]) {
 	if a := c.det.Action(); a != rule.NoAction {
 		e.Action = a.String()
 	}
-	w.log.Flow(w.now, w.flowInfo(f), &e)
+	e.TTL = c.ttl
+	info := w.flowInfo(f)
+	w.log.Flow(w.now, info, &e)
+	w.log.NetFlow(w.now, info, &e)
 }

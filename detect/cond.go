@@ -402,6 +402,38 @@ func (f *Flow) setVar(id uint32, v []byte) {
 	}
 }
 
+// savePacketVar remembers a variable of the packet under inspection.
+func (w *Worker) savePacketVar(id uint32, v []byte) {
+	if len(w.vars) < maxPacketVars {
+		at := len(w.varBytes)
+		w.varBytes = append(w.varBytes, v...)
+		w.vars = append(w.vars, Var{Name: id, at: at, end: len(w.varBytes)})
+	}
+}
+
+const maxPacketVars = 64
+
+// Bits are the numbers of the flow's bits that are set, see Ruleset.Name. They
+// belong to the flow.
+func (f *Flow) Bits() []uint32 { return f.bits }
+
+// Int is the i-th integer of the flow and the number of its name; false if
+// there are not so many.
+func (f *Flow) Int(i int) (name, value uint32, ok bool) {
+	if i >= len(f.ints) {
+		return 0, 0, false
+	}
+	return f.ints[i].id, f.ints[i].v, true
+}
+
+// Var is the i-th variable of the flow, as Int. Its value belongs to the flow.
+func (f *Flow) Var(i int) (name uint32, value []byte, ok bool) {
+	if i >= len(f.fvars) {
+		return 0, nil, false
+	}
+	return f.fvars[i].id, f.fvars[i].v, true
+}
+
 func (f *Flow) varContains(id uint32, s string) bool {
 	v := f.varOf(id)
 	return v != nil && containsString(v, s)

@@ -242,16 +242,27 @@ type Outcome struct {
 	// Edits are payload replacements to be done. Their bytes belong to the
 	// rules.
 	Edits []Edit
+	// Vars are the variables of the packet that expressions kept (pcre with
+	// pkt:). They belong to the worker until the next packet.
+	Vars []Var
 	// Tagged: a tag of an earlier alert wants this packet logged. TaggedBy
 	// is the rule that set it.
 	Tagged   bool
 	TaggedBy *Info
 }
 
+// Var is a variable: the number of its name, see Ruleset.Name, and its value.
+type Var struct {
+	Name    uint32
+	Value   []byte
+	at, end int
+}
+
 func (o *Outcome) reset() {
 	clear(o.Alerts)
 	o.Alerts = o.Alerts[:0]
 	o.Edits = o.Edits[:0]
+	o.Vars = nil
 	o.Action, o.WholeFlow, o.By = rule.NoAction, false, nil
 	o.Suppressed, o.Discarded = 0, 0
 	o.Tagged, o.TaggedBy = false, nil

@@ -72,7 +72,7 @@ func kwFlowbits(b *builder, v string) error {
 		if n == "" {
 			return b.fail(0, "an empty name", "")
 		}
-		ids = append(ids, b.c.name(n))
+		ids = append(ids, b.c.name("bit "+n))
 	}
 	switch cmd {
 	case "isset":

@@ -15,8 +15,9 @@ type regex struct {
 
 // save is a group whose text is kept as a variable of the flow.
 type save struct {
-	group int
-	id    uint32
+	group  int
+	id     uint32
+	packet bool // of the packet, not of the flow
 }
 
 // pcreBuffers are the flags that name a buffer, as modifiers did.
@@ -107,21 +108,23 @@ func kwPcre(b *builder, v string) error {
 			if !ok || kind != "flow" && kind != "pkt" && kind != "alert" {
 				return b.fail(0, "not a variable: "+f, "write flow:NAME or pkt:NAME behind the expression")
 			}
-			if kind == "flow" {
-				g.saves = append(g.saves, save{i + 1, b.c.name("var " + name)})
+			if kind != "alert" {
+				g.saves = append(g.saves, save{i + 1, b.c.name("var " + name), kind == "pkt"})
 			}
 		}
 	} else {
-		for rest := expr; ; {
-			_, after, ok := strings.Cut(rest, "(?P<flow_")
-			if !ok {
-				break
+		for _, kind := range [...]string{"flow", "pkt"} {
+			for rest := expr; ; {
+				_, after, ok := strings.Cut(rest, "(?P<"+kind+"_")
+				if !ok {
+					break
+				}
+				name, r, ok := strings.Cut(after, ">")
+				if ok {
+					g.saves = append(g.saves, save{re.GroupIndex(kind + "_" + name), b.c.name("var " + name), kind == "pkt"})
+				}
+				rest = r
 			}
-			name, r, ok := strings.Cut(after, ">")
-			if ok {
-				g.saves = append(g.saves, save{re.GroupIndex("flow_" + name), b.c.name("var " + name)})
-			}
-			rest = r
 		}
 	}
 	n.re = g
@@ -176,15 +179,18 @@ func (m *matcher) regex(c *chain, n *node, i int) bool {
 	}
 }
 
-// save remembers the text of groups; it becomes the flow's when the rule
-// matches.
+// save remembers the text of groups, for the flow or for the packet.
 func (m *matcher) save(g *regex, data []byte) {
-	if m.in == nil || m.in.Flow == nil {
+	if m.in == nil {
 		return
 	}
 	for _, s := range g.saves {
 		if from, to, ok := m.w.re.Group(s.group); ok {
-			m.in.Flow.setVar(s.id, data[from:to])
+			if s.packet {
+				m.w.savePacketVar(s.id, data[from:to])
+			} else if m.in.Flow != nil {
+				m.in.Flow.setVar(s.id, data[from:to])
+			}
 		}
 	}
 }

@@ -38,6 +38,7 @@ type Ruleset struct {
 	anyOverlap bool // there are rules on overlaps that differ
 	fileHashes bool // a rule asks for sums of files
 	datasets   []*dataset
+	names      map[uint32]string // of flow bits, variables and the like
 }
 
 // Stats says what became of the rules.
@@ -49,6 +50,16 @@ type Stats struct {
 	Plain   int // without a fast pattern
 	Buffers int
 	Took    time.Duration
+}
+
+// Name is the name of a flow bit, integer or variable by its number; "" if no
+// rule of the set knows it.
+func (r *Ruleset) Name(id uint32) string {
+	s := r.names[id]
+	if i := strings.IndexByte(s, ' '); i >= 0 {
+		s = s[i+1:] // the kind
+	}
+	return s
 }
 
 // Stats of the compilation.
@@ -184,7 +195,7 @@ func Compile(rules []rule.Rule, cfg Config) (*Ruleset, []*rule.Error) {
 	def(&cfg.RequestBodyWindow, 4<<10)
 	def(&cfg.ResponseBodyMinInspect, 40<<10)
 	def(&cfg.ResponseBodyWindow, 16<<10)
-	rs := &Ruleset{cfg: cfg}
+	rs := &Ruleset{cfg: cfg, names: map[uint32]string{}}
 	c := &compiler{
 		rs: rs, cfg: &rs.cfg, classes: cfg.Classes, refs: cfg.References, features: cfg.Features,
 		addrIDs: map[string]int32{}, portIDs: map[string]int32{}, termAddr: map[string]int32{}, termPort: map[string]int32{},
@@ -316,6 +327,7 @@ func (c *compiler) name(s string) uint32 {
 	}
 	c.taken[id] = true
 	c.names[s] = id
+	c.rs.names[id] = s
 	return id
 }
 

@@ -27,6 +27,9 @@ type Worker struct {
 	edits []Edit
 	b64   []byte
 
+	vars     []Var // of the packet
+	varBytes []byte
+
 	srcSet, dstSet     []uint32 // generation<<1 | in the set
 	sportSet, dportSet []uint32
 	src, dst           netip.Addr
@@ -118,6 +121,10 @@ func (w *Worker) Inspect(in *Input, out *Outcome) {
 		w.txRules(in, c)
 	}
 	w.finish(in, out)
+	for i := range w.vars {
+		w.vars[i].Value = w.varBytes[w.vars[i].at:w.vars[i].end]
+	}
+	out.Vars = w.vars
 	if f := in.Flow; f != nil && f.Conn != nil {
 		if !f.cipher && f.Conn.Encrypted() && (f.Conn.Proto() == app.SSH || f.Conn.Proto() == app.TLS) {
 			f.cipher, f.cipherAt = true, f.StreamBytes
@@ -151,6 +158,7 @@ func (w *Worker) begin(in *Input) {
 	clear(w.hits)
 	w.hits = w.hits[:0]
 	w.edits = w.edits[:0]
+	w.vars, w.varBytes = w.vars[:0], w.varBytes[:0]
 	w.bodies = w.bodies[:0]
 	w.m.in = in
 	w.m.packet = false

@@ -49,17 +49,21 @@ const (
 	HTTP2
 	DCERPC
 	NFS
+	NetFlow
+	Metadata
 	allTypes Types = 1<<iota - 1
 )
 
-// Default are the types that are written unless chosen otherwise: all.
-const Default = allTypes
+// Default are the types that are written unless chosen otherwise: all but
+// those that repeat what others say.
+const Default = allTypes &^ (NetFlow | Metadata)
 
 var typeNames = map[string]Types{
 	"alert": Alert, "drop": Drop, "flow": Flow, "stats": Stats, "http": HTTP, "dns": DNS, "tls": TLS, "quic": QUIC,
 	"ssh": SSH, "smtp": SMTP, "ftp": FTP, "smb": SMB, "files": FileInfo, "anomaly": Anomaly, "dhcp": DHCP,
 	"snmp": SNMP, "tftp": TFTP, "sip": SIP, "rdp": RDP, "mqtt": MQTT, "krb5": KRB5, "rfb": RFB, "ike": IKE,
 	"ftp-data": FTPData, "http2": HTTP2, "dcerpc": DCERPC, "nfs": NFS,
+	"netflow": NetFlow, "metadata": Metadata,
 }
 
 // TypeByName finds a type by its name in a configuration
@@ -105,6 +109,15 @@ type Config struct {
 	DHCPExtended bool
 	// XFF adds the value of X-Forwarded-For to http objects.
 	XFF bool
+	// NoVars leaves out flow bits and variables (Suricata's metadata: no of
+	// eve-log).
+	NoVars bool
+	// SensorName is the host in every record, "" for none.
+	SensorName string
+	// Ethernet adds the addresses of the link layer to records of packets.
+	Ethernet bool
+	// CaptureFile names the capture that is replayed in every record.
+	CaptureFile string
 	// Location is the time zone of timestamps; nil means local.
 	Location *time.Location
 }
@@ -130,6 +143,10 @@ type FlowInfo struct {
 	// FTP data), 0 if none.
 	Parent uint64
 	VLANs  []uint16 // of its packets, outermost first
+	InDev  uint32   // interface of its first packet, 0 if not known
+	// Vars has the flow's bits and variables, PacketVars the packet's variables.
+	Vars       *detect.Flow
+	PacketVars []detect.Var
 	// Guess is the transaction that was under way, for alerts that matched in
 	// the stream or by datagram; nil if there is none.
 	Guess app.Tx
@@ -153,6 +170,8 @@ type Logger struct {
 	depth int
 	// inAlert: what is described stands in an alert, which has all fingerprints.
 	inAlert bool
+	// rules know the names of flow bits and variables.
+	rules *detect.Ruleset
 	// ja3, ja4, hassh: there are rules that ask for these fingerprints.
 	ja3, ja4, hassh bool
 }
@@ -238,6 +257,13 @@ func NewLogger(cfg Config, out *Writer, names func(uint32) string) *Logger {
 	return &Logger{cfg: cfg, out: out, names: names}
 }
 
+// Use says by which rules is judged: they know the names of flow bits.
+func (l *Logger) Use(rs *detect.Ruleset) {
+	if l != nil {
+		l.rules = rs
+	}
+}
+
 // Fingerprints says which fingerprints rules ask for: those are computed, and
 // shown where Suricata then shows them: JA3 in all tls objects, JA4 in those of
 // alerts, HASSH in all ssh objects.
@@ -280,11 +306,7 @@ func (l *Logger) beginWith(event string, p *packet.Packet, f *FlowInfo, src, dst
 	if f != nil && f.Parent != 0 {
 		o.uint("parent_id", f.Parent)
 	}
-	if l.names != nil && p.InDev != 0 {
-		if n := l.names(p.InDev); n != "" {
-			o.str("in_iface", n)
-		}
-	}
+	l.interfaceName(o, p.InDev)
 	if p.Number != 0 && l.from == Wire {
 		o.uint("pcap_cnt", p.Number)
 	}
@@ -293,14 +315,7 @@ func (l *Logger) beginWith(event string, p *packet.Packet, f *FlowInfo, src, dst
 	if l.from == EndOfFlow && f != nil {
 		vlans = f.VLANs
 	}
-	if len(vlans) > 0 {
-		o.openArray("vlan")
-		for _, v := range vlans {
-			o.item()
-			o.b = appendUint(o.b, uint64(v))
-		}
-		o.closeArray()
-	}
+	o.vlan(vlans)
 	l.tuple(o, src, dst, sport, dport, proto)
 	if h, ok := p.ICMP(); ok {
 		o.uint("icmp_type", uint64(h.Type()))
@@ -314,9 +329,10 @@ func (l *Logger) beginWith(event string, p *packet.Packet, f *FlowInfo, src, dst
 	default:
 		o.str("pkt_src", "wire/nfq")
 	}
-	if l.cfg.CommunityID && f != nil {
-		o.str("community_id", communityID(f.Src, f.Dst, f.SrcPort, f.DstPort, f.Proto, l.cfg.CommunityIDSeed))
-	}
+	l.common(o)
+	l.ether(o, p)
+	l.vars(o, f)
+	l.community(o, f)
 	return o
 }
 

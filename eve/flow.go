@@ -17,6 +17,7 @@ type FlowEnd struct {
 	TCP           bool
 	TCPFlags      [2]uint8 // by direction
 	TCPState      string
+	TTL           [2][2]uint8 // by direction: lowest, highest
 	Emergency     bool
 }
 
@@ -25,43 +26,11 @@ func (l *Logger) Flow(now int64, f *FlowInfo, e *FlowEnd) {
 	if !l.Wants(Flow) {
 		return
 	}
-	o := &l.o
-	o.comma = false
-	o.open("")
-	o.time("timestamp", now, l.cfg.Location)
-	if f.ID != 0 {
-		o.uint("flow_id", f.ID)
-	}
-	if f.Parent != 0 {
-		o.uint("parent_id", f.Parent)
-	}
-	o.str("event_type", "flow")
-	if len(f.VLANs) > 0 {
-		o.openArray("vlan")
-		for _, v := range f.VLANs {
-			o.item()
-			o.b = appendUint(o.b, uint64(v))
-		}
-		o.closeArray()
-	}
-	l.tuple(o, f.Src, f.Dst, f.SrcPort, f.DstPort, f.Proto)
-	if f.Proto == packet.ProtoICMP || f.Proto == packet.ProtoICMPv6 {
-		o.uint("icmp_type", uint64(f.SrcPort>>8))
-		o.uint("icmp_code", uint64(f.SrcPort&0xff))
-		if f.Packets[app.ToClient] > 0 {
-			o.uint("response_icmp_type", uint64(f.DstPort>>8))
-			o.uint("response_icmp_code", uint64(f.DstPort&0xff))
-		}
-	}
-	if l.cfg.CommunityID {
-		o.str("community_id", communityID(f.Src, f.Dst, f.SrcPort, f.DstPort, f.Proto, l.cfg.CommunityIDSeed))
-	}
+	o := l.beginFlow("flow", now, f, app.ToServer)
 	l.appProto(o, f)
 	o.open("flow")
 	l.counts(o, f)
-	o.time("start", f.Start, l.cfg.Location)
-	o.time("end", e.Last, l.cfg.Location)
-	o.int("age", e.Last/int64(time.Second)-f.Start/int64(time.Second))
+	l.span(o, f, e)
 	if e.Emergency {
 		o.bool("emergency", true)
 	}
@@ -72,6 +41,8 @@ func (l *Logger) Flow(now int64, f *FlowInfo, e *FlowEnd) {
 		o.str("action", e.Action)
 	}
 	o.close()
+	l.vars(o, f)
+	l.community(o, f)
 	if e.TCP {
 		ts, tc := e.TCPFlags[app.ToServer], e.TCPFlags[app.ToClient]
 		if e.TCPState == "none" {
@@ -81,15 +52,7 @@ func (l *Logger) Flow(now int64, f *FlowInfo, e *FlowEnd) {
 		o.str("tcp_flags", hexByte(ts|tc))
 		o.str("tcp_flags_ts", hexByte(ts))
 		o.str("tcp_flags_tc", hexByte(tc))
-		for _, b := range [...]struct {
-			name string
-			bit  packet.TCPFlags
-		}{{"syn", packet.SYN}, {"fin", packet.FIN}, {"rst", packet.RST}, {"psh", packet.PSH}, {"ack", packet.ACK},
-			{"urg", packet.URG}, {"ecn", packet.ECE}, {"cwr", packet.CWR}} {
-			if packet.TCPFlags(ts|tc)&b.bit != 0 {
-				o.bool(b.name, true)
-			}
-		}
+		tcpFlagNames(o, ts|tc)
 		if e.TCPState != "none" {
 			o.str("state", e.TCPState)
 		}
@@ -99,3 +62,61 @@ func (l *Logger) Flow(now int64, f *FlowInfo, e *FlowEnd) {
 }
 
 func hexByte(b uint8) string { return string([]byte{hexDigits[b>>4], hexDigits[b&15]}) }
+
+// beginFlow starts a record of a flow, or of one of its directions.
+func (l *Logger) beginFlow(event string, now int64, f *FlowInfo, d app.Dir) *object {
+	o := &l.o
+	o.comma = false
+	o.open("")
+	o.time("timestamp", now, l.cfg.Location)
+	if f.ID != 0 {
+		o.uint("flow_id", f.ID)
+	}
+	if f.Parent != 0 {
+		o.uint("parent_id", f.Parent)
+	}
+	l.interfaceName(o, f.InDev)
+	o.str("event_type", event)
+	o.vlan(f.VLANs)
+	src, dst, sp, dp := f.Src, f.Dst, f.SrcPort, f.DstPort
+	if d == app.ToClient {
+		src, dst, sp, dp = dst, src, dp, sp
+	}
+	l.tuple(o, src, dst, sp, dp, f.Proto)
+	switch {
+	case f.Proto == packet.ProtoICMP || f.Proto == packet.ProtoICMPv6:
+		o.uint("icmp_type", uint64(sp>>8))
+		o.uint("icmp_code", uint64(sp&0xff))
+		if event == "flow" && f.Packets[app.ToClient] > 0 {
+			o.uint("response_icmp_type", uint64(dp>>8))
+			o.uint("response_icmp_code", uint64(dp&0xff))
+		}
+	}
+	l.common(o)
+	return o
+}
+
+// span adds when a flow began and ended.
+func (l *Logger) span(o *object, f *FlowInfo, e *FlowEnd) {
+	o.time("start", f.Start, l.cfg.Location)
+	o.time("end", e.Last, l.cfg.Location)
+	o.int("age", e.Last/int64(time.Second)-f.Start/int64(time.Second))
+}
+
+// tcpFlags adds the flags of one direction.
+func tcpFlags(o *object, flags uint8) {
+	o.str("tcp_flags", hexByte(flags))
+	tcpFlagNames(o, flags)
+}
+
+func tcpFlagNames(o *object, flags uint8) {
+	for _, b := range [...]struct {
+		name string
+		bit  packet.TCPFlags
+	}{{"syn", packet.SYN}, {"fin", packet.FIN}, {"rst", packet.RST}, {"psh", packet.PSH}, {"ack", packet.ACK},
+		{"urg", packet.URG}, {"ecn", packet.ECE}, {"cwr", packet.CWR}} {
+		if packet.TCPFlags(flags)&b.bit != 0 {
+			o.bool(b.name, true)
+		}
+	}
+}

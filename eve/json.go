@@ -25,6 +25,15 @@ func (o *object) key(k string) {
 	o.b = append(o.b, '"', ':')
 }
 
+// keyEscaped is key for names that come from rules.
+func (o *object) keyEscaped(k string) {
+	if o.comma {
+		o.b = append(o.b, ',')
+	}
+	o.comma = true
+	o.b = append(appendString(o.b, k), ':')
+}
+
 func (o *object) open(k string) {
 	if k != "" {
 		o.key(k)
