@@ -150,7 +150,11 @@ func (l *Logger) NetFlow(now int64, f *FlowInfo, e *FlowEnd) {
 
 func (l *Logger) netFlow(now int64, f *FlowInfo, e *FlowEnd, d app.Dir) {
 	o := l.beginFlow("netflow", now, f, d)
-	l.appProto(o, f)
+	proto := f.App
+	if f.AppKnown && proto == app.Unknown && f.Proto == packet.ProtoUDP {
+		proto = app.Failed // a datagram has but one chance
+	}
+	o.str("app_proto", proto.String())
 	o.open("netflow")
 	o.uint("pkts", f.Packets[d])
 	o.uint("bytes", f.Bytes[d])
@@ -160,7 +164,11 @@ func (l *Logger) netFlow(now int64, f *FlowInfo, e *FlowEnd, d app.Dir) {
 	o.close()
 	if e.TCP {
 		o.open("tcp")
-		tcpFlags(o, e.TCPFlags[d])
+		flags := e.TCPFlags[d]
+		if e.TCPState == "none" {
+			flags = 0
+		}
+		tcpFlags(o, flags)
 		o.close()
 	}
 	l.vars(o, f)
