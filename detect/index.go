@@ -111,21 +111,21 @@ func (c *compiler) indexPattern(s *sig, id uint32, headers map[int32]*headerGrou
 			g := &rs.payload[dir]
 			if s.protos == nil || s.protos.has(6) {
 				if s.flags&sigNeedPacket != 0 {
-					g[payTCPPacket].add(p, id)
+					g[payTCPPacket].add(rs, id, p, false)
 				}
 				if s.flags&sigNeedStream != 0 {
-					g[payTCPStream].add(p, id)
+					g[payTCPStream].add(rs, id, p, true)
 				}
 			}
 			if s.protos == nil || s.protos.has(17) {
-				g[payUDP].add(p, id)
+				g[payUDP].add(rs, id, p, false)
 			}
 			other := s.protos == nil
 			for n := 0; n < 256 && !other; n++ {
 				other = n != 6 && n != 17 && s.protos.has(uint8(n))
 			}
 			if other {
-				g[payOther].add(p, id)
+				g[payOther].add(rs, id, p, false)
 			}
 		}
 	case d.field == app.NoField:

@@ -27,8 +27,8 @@ type Ruleset struct {
 
 	// packet stage
 	ipOnly  ipIndex
-	payload [2][nPayload]group  // by direction and what is scanned
-	plain   [2][nClass][]uint32 // sigs without a pattern
+	payload [2][nPayload]payGroup // by direction and what is scanned
+	plain   [2][nClass][]uint32   // sigs without a pattern
 	headers []headerGroup
 	// transaction stage
 	tx         [app.NProto][2][]txGroup

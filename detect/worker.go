@@ -316,7 +316,7 @@ func (w *Worker) packetRules(in *Input) {
 		w.scanPayload(g, p.Proto(), payload, in)
 	}
 	if len(raw) > 0 {
-		w.scan(&g[payTCPStream], raw)
+		w.scanPay(&g[payTCPStream], raw, in.RawOffset, in)
 	}
 	for i := range rs.headers {
 		h := &rs.headers[i]
@@ -374,7 +374,7 @@ func (w *Worker) packetRules(in *Input) {
 // no packet: only rules on the stream count.
 func (w *Worker) lastStream(in *Input) {
 	if len(in.Raw) > 0 && !in.NoPayload() {
-		w.scan(&w.rs.payload[in.Dir][payTCPStream], in.Raw)
+		w.scanPay(&w.rs.payload[in.Dir][payTCPStream], in.Raw, in.RawOffset, in)
 	}
 	for _, id := range w.rs.plain[in.Dir][classTCP] {
 		w.candidate(id)
@@ -424,17 +424,17 @@ func (w *Worker) rawReadable(in *Input) bool {
 	return !in.NoPayload() || !w.rs.cfg.Inline && in.RawOffset < uint64(in.Flow.cipherAt[in.Dir])
 }
 
-func (w *Worker) scanPayload(g *[nPayload]group, proto uint8, payload []byte, in *Input) {
+func (w *Worker) scanPayload(g *[nPayload]payGroup, proto uint8, payload []byte, in *Input) {
 	switch proto {
 	case packet.ProtoTCP:
-		w.scan(&g[payTCPPacket], payload)
+		w.scanPay(&g[payTCPPacket], payload, 0, in)
 		if !in.InStream {
-			w.scan(&g[payTCPStream], payload)
+			w.scanPay(&g[payTCPStream], payload, 0, in)
 		}
 	case packet.ProtoUDP:
-		w.scan(&g[payUDP], payload)
+		w.scanPay(&g[payUDP], payload, 0, in)
 	default:
-		w.scan(&g[payOther], payload)
+		w.scanPay(&g[payOther], payload, 0, in)
 	}
 }
 

@@ -21,7 +21,13 @@ const (
 // gramTable holds the patterns of three bytes and more that may lie anywhere. The
 // filter is over four bytes; a pattern of three stands in it with every fourth byte
 // there can be (after folding: 128).
+//
+// A set whose shortest pattern has seven bytes need not be asked for at every
+// position: each pattern stands in the filter with four neighbouring fours, one of
+// which begins at a multiple of four wherever the pattern lies. With five bytes it is
+// two, and every second position.
 type gramTable struct {
+	stride int      // positions that are looked at: 1, 2 or 4 apart
 	filter []uint64 // bit set over the top bits of the hash
 	second []uint64 // the same over another hash, asked only where filter says maybe
 	shift  uint8    // hash >> shift is a bit of filter
@@ -90,20 +96,35 @@ func (t *gramTable) build(m *Matcher, pats, short []uint32) {
 	order := slices.Clone(pats)
 	slices.SortStableFunc(order, func(a, b uint32) int { return int(m.pats[a].n) - int(m.pats[b].n) })
 	load := make(map[uint32]uint32, len(pats))
-	cands := make([]cand, 0, len(pats))
+	t.stride = 1
+	if len(short) == 0 {
+		switch shortest := m.pats[order[0]].n; {
+		case shortest >= gramLen+3:
+			t.stride = 4
+		case shortest >= gramLen+1:
+			t.stride = 2
+		}
+	}
+	cands := make([]cand, 0, t.stride*len(pats))
 	for _, d := range order {
 		b := m.bytes(d)
-		var best, bestCost uint32
+		var bestCost uint32
 		at := -1
-		for i := 0; i+gramLen <= len(b) && i < 1<<16; i++ {
-			k := binary.LittleEndian.Uint32(b[i:]) | fold4
-			cost := freq[k] + 4*load[k] + dull(b[i:i+gramLen])
+		for i := 0; i+gramLen+t.stride-1 <= len(b) && i < 1<<16; i++ {
+			var cost uint32
+			for j := i; j < i+t.stride; j++ {
+				k := binary.LittleEndian.Uint32(b[j:]) | fold4
+				cost += freq[k] + 4*load[k] + dull(b[j:j+gramLen])
+			}
 			if at < 0 || cost < bestCost {
-				best, bestCost, at = k, cost, i
+				bestCost, at = cost, i
 			}
 		}
-		load[best]++
-		cands = append(cands, cand{best, d, uint32(at)})
+		for j := at; j < at+t.stride; j++ {
+			k := binary.LittleEndian.Uint32(b[j:]) | fold4
+			load[k]++
+			cands = append(cands, cand{k, d, uint32(j)})
+		}
 	}
 
 	var threes []cand
@@ -177,6 +198,10 @@ func (m *Matcher) bytes(d uint32) []byte {
 func (t *gramTable) scan(m *Matcher, data []byte, s *Scratch) {
 	filter, shift := t.filter, t.shift&31
 	i := 0
+	if t.stride > 1 {
+		t.sparse(m, data, s)
+		return
+	}
 	// One load serves four positions; the four probes do not wait for each other.
 	for ; i+8 <= len(data); i += 4 {
 		w := binary.LittleEndian.Uint64(data[i:]) | fold8
@@ -213,6 +238,46 @@ func (t *gramTable) scan(m *Matcher, data []byte, s *Scratch) {
 	}
 	if i+3 == len(data) && len(t.short.cands) > 0 {
 		t.short.check(m, uint32(data[i])|uint32(data[i+1])<<8|uint32(data[i+2])<<16|fold4&three, data, i, s)
+	}
+}
+
+// sparse is scan at every second or fourth position.
+func (t *gramTable) sparse(m *Matcher, data []byte, s *Scratch) {
+	filter, shift := t.filter, t.shift&31
+	i := 0
+	// Four probes that do not wait for each other.
+	for far := t.stride; i+3*far+8 <= len(data); i += 4 * far {
+		k0 := binary.LittleEndian.Uint32(data[i:]) | fold4
+		k1 := binary.LittleEndian.Uint32(data[i+far:]) | fold4
+		k2 := binary.LittleEndian.Uint32(data[i+2*far:]) | fold4
+		k3 := binary.LittleEndian.Uint32(data[i+3*far:]) | fold4
+		h0, h1, h2, h3 := hash4(k0)>>shift, hash4(k1)>>shift, hash4(k2)>>shift, hash4(k3)>>shift
+		b0 := filter[h0>>6] >> (h0 & 63)
+		b1 := filter[h1>>6] >> (h1 & 63)
+		b2 := filter[h2>>6] >> (h2 & 63)
+		b3 := filter[h3>>6] >> (h3 & 63)
+		if (b0|b1|b2|b3)&1 == 0 {
+			continue
+		}
+		if b0&1 != 0 {
+			t.check(m, k0, data, i, s)
+		}
+		if b1&1 != 0 {
+			t.check(m, k1, data, i+far, s)
+		}
+		if b2&1 != 0 {
+			t.check(m, k2, data, i+2*far, s)
+		}
+		if b3&1 != 0 {
+			t.check(m, k3, data, i+3*far, s)
+		}
+	}
+	for ; i+gramLen <= len(data); i += t.stride {
+		k := binary.LittleEndian.Uint32(data[i:]) | fold4
+		h := hash4(k) >> shift
+		if filter[h>>6]>>(h&63)&1 != 0 {
+			t.check(m, k, data, i, s)
+		}
 	}
 }
 

@@ -20,6 +20,7 @@
 package mpm
 
 import (
+	"bytes"
 	"encoding/binary"
 	"math/bits"
 	"slices"
@@ -53,6 +54,7 @@ type Matcher struct {
 	empty []uint32 // distinct patterns without bytes
 	one   []single
 	ones  [4]uint64 // the bytes of one
+	few   []uint32  // short patterns of which there are only these
 	pairs []*pairTable
 	gram  gramTable
 	pre   trie
@@ -158,11 +160,32 @@ func Build(ps []Pattern) *Matcher {
 			gram = append(gram, id)
 		}
 	}
+	two, short, gram = m.takeFew(two, short, gram)
 	m.pairs = newPairTables(m, two)
 	m.gram.build(m, gram, short)
 	m.pre.build(m, pre, false)
 	m.suf.build(m, suf, true)
 	return m
+}
+
+// takeFew takes patterns out of the lists that are rather searched for one by one,
+// which costs less than a look at every position: all of them if there are one or
+// two, else a few short ones that keep the others from a stride of 4, or of 2.
+func (m *Matcher) takeFew(two, short, gram []uint32) (_, _, _ []uint32) {
+	for _, take := range [...]struct {
+		length uint32
+		most   int
+	}{{1<<32 - 1, 2}, {gramLen + 2, 8}, {gramLen, 8}} {
+		fold := func(d uint32) bool { return m.pats[d].n <= take.length && m.pats[d].nocase }
+		longer := func(d uint32) bool { return m.pats[d].n > take.length }
+		all := slices.Concat(two, short, gram)
+		few := slices.DeleteFunc(slices.Clone(all), longer)
+		if len(few) <= take.most && !slices.ContainsFunc(all, fold) {
+			m.few = few
+			return nil, nil, slices.DeleteFunc(all, func(d uint32) bool { return !longer(d) })
+		}
+	}
+	return two, short, gram
 }
 
 // Scan returns the indexes of the patterns that occur in data, in no
@@ -186,6 +209,11 @@ func (m *Matcher) Scan(data []byte, s *Scratch) []uint32 {
 		}
 		if len(m.one) > 0 {
 			m.scanOne(data, s)
+		}
+		for _, d := range m.few {
+			if bytes.Contains(data, m.bytes(d)) {
+				s.add(d)
+			}
 		}
 		for _, t := range m.pairs {
 			t.scan(data, s)

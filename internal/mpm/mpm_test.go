@@ -126,6 +126,8 @@ func TestLaw(t *testing.T) {
 		alpha := alphabets[round%len(alphabets)]
 		data := randBytes(r, alpha, r.IntN(70))
 		ps := make([]Pattern, r.IntN(60))
+		// How short the shortest is decides at which positions a scan looks.
+		shortest := []int{0, 0, 3, 5, 7}[r.IntN(5)]
 		for i := range ps {
 			var b []byte
 			if len(data) > 0 && r.IntN(3) > 0 {
@@ -147,6 +149,9 @@ func TestLaw(t *testing.T) {
 				b = randBytes(r, alpha, r.IntN(24))
 			}
 			ps[i] = Pattern{Bytes: b, NoCase: r.IntN(2) == 0, Anchor: Anchor(r.IntN(4))}
+			if ps[i].Anchor == Anywhere && len(b) < shortest && r.IntN(20) > 0 {
+				ps[i].Anchor = Suffix
+			}
 		}
 		m := Build(ps)
 		hits += checkLaw(t, m, ps, data, &s)
