@@ -12,6 +12,7 @@ import (
 // stream is young: these are not looked for in the whole of every packet, which
 // may have 64 KiB. What is left is mostly long, and long patterns are cheap.
 type payGroup struct {
+	used  bool // there is a pattern
 	far   group
 	near  group
 	reach int // where the last of near ends, in bytes from the beginning
@@ -40,6 +41,7 @@ const (
 // streams are scanned.
 func (g *payGroup) add(rs *Ruleset, id uint32, p mpm.Pattern, stream bool) {
 	s := &rs.sigs[id]
+	g.used = true
 	if s.flags&sigTx != 0 {
 		g.far.add(p, id) // what it has in the payload is judged elsewhere
 		return

@@ -92,7 +92,7 @@ const (
 )
 
 // ReadsStream says whether rules look at the raw stream of a direction.
-func (r *Ruleset) ReadsStream(d app.Dir) bool { return r.payload[d][payTCPStream].m != nil }
+func (r *Ruleset) ReadsStream(d app.Dir) bool { return r.payload[d][payTCPStream].used }
 
 // Classes of packets for rules without a pattern.
 const (
