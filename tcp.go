@@ -37,7 +37,7 @@ func (w *worker) segment(p *packet.Packet, f *flow.Flow[conn], dir app.Dir) (app
 	if r.Established && f.State() == flow.New {
 		w.flows.SetState(f, flow.Established)
 	}
-	if w.inline && len(r.Edits) > 0 && (p == &w.whole || p == &w.inner) {
+	if w.inline && len(r.Edits) > 0 && (p == &w.whole || p == &w.tunnel) {
 		// What goes on are its fragments, or the packet around it: it cannot be
 		// rewritten.
 		r.Drop = stream.CauseConflict
@@ -316,8 +316,8 @@ func (w *worker) endFlow(f *flow.Flow[conn]) {
 			}
 		}
 	}
-	w.endPacket(&w.inner, f, app.ToServer)
-	w.retire(&w.inner, f, true)
+	w.endPacket(&w.ending, f, app.ToServer)
+	w.retire(&w.ending, f, true)
 	if w.log.Wants(eve.Flow | eve.NetFlow) {
 		w.logFlow(f)
 	}
@@ -333,7 +333,7 @@ func (w *worker) endFlow(f *flow.Flow[conn]) {
 // without payload that stands for the end.
 func (w *worker) judgeEnd(f *flow.Flow[conn], d app.Dir) {
 	c, in := &f.Value, &w.in
-	p := &w.inner
+	p := &w.ending
 	w.endPacket(p, f, d)
 	raw, off := w.tcp.Raw(&c.tcp, stream.Dir(d))
 	in.Packet, in.Flow, in.Dir = p, &c.det, d

@@ -43,9 +43,11 @@ type worker struct {
 	live   bool // a kernel waits for the verdicts
 	queue  uint16
 
-	pkts  []packet.Packet
-	at    int // the packet being judged, for the report of a panic
-	inner packet.Packet
+	pkts   []packet.Packet
+	at     int           // the packet being judged, for the report of a panic
+	inner  packet.Packet // what the packet that is judged carries
+	tunnel packet.Packet // what was carried, while it is judged itself
+	ending packet.Packet // stands for the end of a flow
 
 	rules      *detect.Ruleset
 	some       bool // there are rules
@@ -224,10 +226,11 @@ func (w *worker) judge(p *packet.Packet) {
 		}
 		w.lastID = p.ID
 	}
+	inner := w.looksInto(p) && p.Inner(&w.inner)
 	if p.IsFragment() {
 		w.fragment(p)
 	} else {
-		w.inspect(p)
+		w.inspect(p, detect.Input{Packet: p, Carrier: inner})
 	}
 	if p.Malformed() != 0 {
 		w.st.Malformed++
@@ -236,16 +239,18 @@ func (w *worker) judge(p *packet.Packet) {
 			w.logDrop(p, nil, app.ToServer, nil, dropAction)
 		}
 	}
-	for d, q := 0, p; d < maxTunnels && !p.Verdict.Dropped() && w.looksInto(q) && q.Inner(&w.inner); d++ {
-		in := &w.inner
-		w.log.Tunnel(p, q.Proto(), d+1)
+	for d, proto := 1, p.Proto(); inner && !p.Verdict.Dropped(); d++ {
+		w.log.Tunnel(p, proto, d)
+		in := &w.tunnel
+		*in = w.inner
 		in.Decode()
 		in.Verdict = packet.Verdict{}
-		w.inspect(in)
+		inner = d < maxTunnels && w.looksInto(in) && in.Inner(&w.inner)
+		w.inspect(in, detect.Input{Packet: in, Carrier: inner})
 		if in.Verdict.Dropped() {
 			p.Verdict = in.Verdict
 		}
-		q = in
+		proto = in.Proto()
 	}
 	w.log.Source(eve.Wire)
 	if !p.Verdict.Dropped() {
@@ -267,7 +272,7 @@ func (w *worker) judge(p *packet.Packet) {
 // without its last fragment nothing of that arrives.
 func (w *worker) fragment(p *packet.Packet) {
 	done, drop := w.defrag.Add(p, zone(p), &w.whole) // first: the rules see the events it finds
-	w.inspect(p)
+	w.inspect(p, detect.Input{Packet: p})
 	switch {
 	case p.Verdict.Dropped():
 	case drop != stream.NoCause && w.inline:
@@ -277,7 +282,7 @@ func (w *worker) fragment(p *packet.Packet) {
 	case done:
 		w.whole.Verdict = packet.Verdict{}
 		w.log.Source(eve.Defragmented)
-		w.inspect(&w.whole)
+		w.inspect(&w.whole, detect.Input{Packet: &w.whole, Rebuilt: true})
 		w.log.Source(eve.Wire)
 		if w.whole.Verdict.Dropped() {
 			p.Verdict = w.whole.Verdict
@@ -295,9 +300,9 @@ const maxTunnels = 4
 
 // inspect runs the rules on p within its flow and sets the verdict if they
 // drop it.
-func (w *worker) inspect(p *packet.Packet) {
+func (w *worker) inspect(p *packet.Packet, known detect.Input) {
 	in := &w.in
-	*in = detect.Input{Packet: p}
+	*in = known
 	w.pass, w.out.Vars = false, nil
 	if !tracked(p.Proto()) || !w.key.SetPacket(p, zone(p)) {
 		w.det.Inspect(in, &w.out)
@@ -396,7 +401,7 @@ func (w *worker) track(p *packet.Packet) (*flow.Flow[conn], app.Dir) {
 		c.det.Key = c.id
 		c.det.Start = p.Time
 		c.inDev = p.InDev
-		if p != &w.inner {
+		if p != &w.tunnel {
 			c.nvlan = uint8(copy(c.vlans[:], p.VLANs[:p.NVLAN]))
 		}
 	}

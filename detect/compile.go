@@ -526,7 +526,7 @@ func (b *builder) finish() ([]sig, error) {
 func foldCase(l *list) {
 	for i := range l.nodes {
 		n := &l.nodes[i]
-		if n.op != opContent {
+		if n.op != opContent || n.flags&nNocase != 0 || len(l.def.transforms) > 0 {
 			continue
 		}
 		switch l.def.field {
@@ -742,7 +742,7 @@ func (b *builder) classify() {
 		if s.flags&sigNeedPacket != 0 {
 			s.kind = kindPacket
 		}
-	case s.flow == 0 && s.addressConds():
+	case s.flow == 0 && s.addressConds() && b.proto != "pkthdr":
 		s.kind = kindIPOnly
 		if b.c.negated(s.src) || b.c.negated(s.dst) {
 			s.kind = kindLikeIPOnly

@@ -63,9 +63,20 @@ const (
 // match evaluates one condition. The head of the rule has matched already.
 func (w *Worker) match(c *cond, in *Input) bool {
 	p := in.Packet
+	if c.op >= condICMPType && c.op <= condMSS && p.IsFragment() {
+		return false // its transport header is not complete
+	}
 	switch c.op {
 	case condDsize:
-		return c.num.match(uint64(len(p.Payload())))
+		// Sizes that only a payload can have need one that is looked at.
+		n := uint64(len(payloadOf(p)))
+		if n == 0 || in.NoPayload() {
+			switch c.num.op {
+			case numNE, numGT, numGE, numIn:
+				return false
+			}
+		}
+		return c.num.match(n)
 	case condTTL:
 		ip, ok := p.IP()
 		return ok && c.num.match(uint64(ip.TTL()))
@@ -152,7 +163,7 @@ func (w *Worker) match(c *cond, in *Input) bool {
 	case condStreamSize:
 		return streamSize(c, in)
 	case condFlowbit:
-		return (in.Flow != nil && in.Flow.anyBit(c.ids)) != c.neg
+		return in.Flow != nil && in.Flow.anyBit(c.ids) != c.neg
 	case condXbit:
 		return w.xbitTest(c, in)
 	case condHostbit:
@@ -162,7 +173,7 @@ func (w *Worker) match(c *cond, in *Input) bool {
 	case condAppProto:
 		return w.appProto(c, in)
 	case condFlowAge:
-		return in.Flow != nil && c.num.match(uint64(max(0, p.Time-in.Flow.Start))/1e9)
+		return in.Flow != nil && c.num.match(uint64(max(0, p.Time/1e9-in.Flow.Start/1e9)))
 	case condFlowPackets:
 		return in.Flow != nil && c.num.match(in.Flow.Packets[c.a])
 	case condFlowBytes:
@@ -179,15 +190,29 @@ func (w *Worker) match(c *cond, in *Input) bool {
 	return false
 }
 
+// Bits of TCP headers by which Suricata sorts rules out before they are looked
+// at: a rule that names one of a class wants a packet that has one of it.
+const (
+	beginOrEnd   = uint32(packet.SYN | packet.FIN | packet.RST)
+	unusualFlags = uint32(packet.URG | packet.ECE | packet.CWR)
+)
+
 // tcpFlagsMatch: a are the bits, b those that are looked at; num.op is how:
 // EQ all and no others, GE all at least ('+'), AnyBit one of them ('*').
 func tcpFlagsMatch(c *cond, flags uint8) bool {
-	f := uint32(flags) & c.b
+	all := uint32(flags)
+	if c.a&beginOrEnd != 0 && all&beginOrEnd == 0 || c.a&unusualFlags != 0 && all&unusualFlags == 0 {
+		return false
+	}
+	f := all & c.b
+	if c.a == 0 {
+		return (f == 0) != c.neg && c.num.op != numAnyBit
+	}
 	switch c.num.op {
 	case numGE:
 		return f&c.a == c.a != c.neg
 	case numAnyBit:
-		return f&c.a != 0 != c.neg
+		return f&c.a != 0 && (c.a&uint32(packet.SYN) == 0 || f&uint32(packet.SYN) != 0)
 	}
 	return f == c.a != c.neg
 }
@@ -199,8 +224,8 @@ func (w *Worker) fragBits(c *cond, p *packet.Packet) bool {
 	}
 	f := uint32(ip.FragBits())
 	switch c.num.op {
-	case numGE:
-		return f&c.a == c.a
+	case numGE: // and more than these
+		return f&c.a == c.a && f > c.a
 	case numAnyBit:
 		return f&c.a != 0
 	case numNE:
@@ -215,9 +240,6 @@ func (w *Worker) ipOption(c *cond, p *packet.Packet) bool {
 		return false
 	}
 	o := ip.Options()
-	if c.a == anyIPOption {
-		return len(o) > 0
-	}
 	for len(o) > 0 {
 		if uint32(o[0]) == c.a {
 			return true
@@ -237,7 +259,8 @@ func (w *Worker) ipOption(c *cond, p *packet.Packet) bool {
 	return false
 }
 
-const anyIPOption = 1 << 16
+// noIPOption is what "ipopts:any" looks for: it matches nothing in Suricata.
+const noIPOption = 1 << 16
 
 func (w *Worker) checksum(c *cond, p *packet.Packet) bool {
 	valid := true
@@ -282,17 +305,14 @@ func streamSize(c *cond, in *Input) bool {
 }
 
 func (w *Worker) appProto(c *cond, in *Input) bool {
-	if in.Flow == nil || in.Flow.Conn == nil {
+	conn := in.conn()
+	if conn == nil && (c.b != 0 || in.Flow == nil) {
 		return false
 	}
-	conn := in.Flow.Conn
 	var p app.Proto
 	switch c.b {
 	case 0: // of the packet's direction
-		p = conn.ProtoOf(in.Dir)
-		if p == app.Unknown {
-			p = conn.Proto()
-		}
+		p = in.proto()
 	case 1:
 		p = conn.ProtoOf(app.ToServer)
 	case 2:

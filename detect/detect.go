@@ -133,6 +133,9 @@ type Input struct {
 	RawStart, RawEnd bool
 	// Rebuilt: the packet was put together from fragments.
 	Rebuilt bool
+	// Carrier: the packet carries another one in a tunnel, which is judged by
+	// itself. The carrier's payload is not looked at.
+	Carrier bool
 	// EndOfFlow: no more packets of this direction will be judged; what waited
 	// for more bytes is judged with what there is.
 	EndOfFlow bool

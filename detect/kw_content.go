@@ -195,9 +195,6 @@ func kwEndswith(b *builder, v string) error {
 	if err != nil {
 		return err
 	}
-	if n.flags&nEnds != 0 {
-		return b.fail(0, "endswith stands twice", "remove one of them")
-	}
 	n.flags |= nEnds
 	return nil
 }

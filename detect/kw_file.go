@@ -62,20 +62,10 @@ func kwFileext(b *builder, v string) error {
 }
 
 func kwFilesize(b *builder, v string) error {
-	units := map[string]uint64{"kb": 1 << 10, "mb": 1 << 20, "gb": 1 << 30}
-	mul := uint64(1)
-	s := strings.ToLower(strings.TrimSpace(v))
-	for u, n := range units {
-		if strings.HasSuffix(s, u) {
-			s, mul = strings.TrimSuffix(s, u), n
-		}
-	}
-	r, bad := parseRange(s, 64)
+	r, bad := parseRange(v, 64)
 	if bad != "" {
 		return b.fail(0, bad, "")
 	}
-	r.a *= mul
-	r.b *= mul
 	b.fileCond(txCond{op: txFileSize, num: r})
 	return nil
 }

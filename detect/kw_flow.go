@@ -68,11 +68,12 @@ func kwFlowbits(b *builder, v string) error {
 	}
 	var ids []uint32
 	for _, n := range strings.Split(names, "|") {
-		n = strings.TrimSpace(n)
-		if n == "" {
-			return b.fail(0, "an empty name", "")
+		if n = strings.TrimSpace(n); n != "" {
+			ids = append(ids, b.c.name("bit "+n))
 		}
-		ids = append(ids, b.c.name("bit "+n))
+	}
+	if len(ids) == 0 {
+		return b.fail(0, "the name of the bit is missing", "")
 	}
 	switch cmd {
 	case "isset":
@@ -83,7 +84,8 @@ func kwFlowbits(b *builder, v string) error {
 		return nil
 	}
 	if len(ids) > 1 {
-		return b.fail(0, "only isset and isnotset take several names", "use one keyword for each")
+		b.c.warn(b.fail(0, "only isset and isnotset take several names: nothing is changed", "use one keyword for each"))
+		return nil
 	}
 	switch cmd {
 	case "set":
@@ -169,7 +171,7 @@ func kwStreamSize(b *builder, v string) error {
 	default:
 		return b.fail(0, "unknown side "+strconv.Quote(f[0]), "client, server, both or either")
 	}
-	cmp := map[string]numOp{"<": numLT, "<=": numLE, ">": numGT, ">=": numGE, "=": numEQ, "==": numEQ, "!=": numNE}
+	cmp := map[string]numOp{"<": numLT, "<=": numLE, ">": numGT, ">=": numGE, "=": numEQ, "==": numEQ, "!=": numNE, "!": numNE}
 	op, ok := cmp[f[1]]
 	n, ok2 := parseNum(f[2], 32)
 	if !ok || !ok2 {
@@ -207,8 +209,8 @@ func kwFlowPkts(b *builder, v string) error {
 }
 
 func kwAppProtocol(b *builder, v string) error {
-	neg := strings.HasPrefix(v, "!")
-	f := fields(strings.TrimPrefix(v, "!"))
+	v, neg := strings.CutPrefix(v, "!")
+	f := fields(strings.Trim(v, `"`))
 	c := cond{op: condAppProto, neg: neg}
 	switch f[0] {
 	case "failed":

@@ -60,9 +60,9 @@ func kwClasstype(b *builder, v string) error {
 }
 
 func kwPriority(b *builder, v string) error {
-	n, err := strconv.ParseUint(strings.Trim(v, `" `), 10, 8)
-	if err != nil || n == 0 {
-		return b.fail(0, "not a priority: "+strconv.Quote(v), "write a number from 1 to 255")
+	n, err := strconv.ParseUint(v, 10, 31)
+	if err != nil {
+		return b.fail(0, "not a priority: "+strconv.Quote(v), "write a number: 1 is the highest")
 	}
 	b.info.Priority = int(n)
 	return nil

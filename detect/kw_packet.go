@@ -15,7 +15,7 @@ func (b *builder) packetCond(c cond) {
 }
 
 func (b *builder) numCond(op condOp, v string, width int) error {
-	r, bad := parseRange(strings.Trim(v, `"`), width)
+	r, bad := parseRange(v, width)
 	if bad != "" {
 		return b.fail(0, bad, "")
 	}
@@ -32,11 +32,11 @@ func kwMSS(b *builder, v string) error   { return b.numCond(condMSS, v, 16) }
 
 func (b *builder) icmp(op condOp, v string) error { return b.numCond(op, v, 8) }
 
+// exact is a keyword for one number; only the window may be negated.
 func (b *builder) exact(op condOp, v string, width int) error {
-	v = strings.Trim(v, `" `)
-	neg := strings.HasPrefix(v, "!")
-	n, ok := parseNum(strings.TrimSpace(strings.TrimPrefix(v, "!")), width)
-	if !ok {
+	digits, neg := strings.CutPrefix(v, "!")
+	n, err := strconv.ParseUint(strings.TrimSpace(digits), 10, width)
+	if err != nil || neg && op != condWindow {
 		return b.fail(0, "not a number of "+strconv.Itoa(width)+" bits: "+strconv.Quote(v), "")
 	}
 	b.packetCond(cond{op: op, a: uint32(n), neg: neg})
@@ -52,8 +52,8 @@ func kwWindow(b *builder, v string) error  { return b.exact(condWindow, v, 16) }
 
 func kwTOS(b *builder, v string) error {
 	s := strings.Trim(v, `" `)
-	neg := strings.HasPrefix(s, "!")
-	s = strings.TrimPrefix(s, "!")
+	s, neg := strings.CutPrefix(s, "!")
+	s = strings.TrimSpace(s)
 	var n uint64
 	var err error
 	if strings.HasPrefix(s, "x") {
@@ -69,7 +69,7 @@ func kwTOS(b *builder, v string) error {
 }
 
 func kwIPOpts(b *builder, v string) error {
-	opts := map[string]uint32{"rr": 7, "lsrr": 131, "eol": 0, "nop": 1, "ts": 68, "sec": 130, "esec": 133, "ssrr": 137, "satid": 136, "cipso": 134, "qs": 25, "ets": 148, "mtup": 11, "mtur": 12, "tr": 82, "addext": 147, "rtralt": 148, "sdb": 149, "nsapa": 150, "dps": 151, "ump": 152, "any": anyIPOption}
+	opts := map[string]uint32{"rr": 7, "lsrr": 131, "eol": 0, "nop": 1, "ts": 68, "sec": 130, "esec": 133, "ssrr": 137, "satid": 136, "cipso": 134, "qs": 25, "ets": 148, "mtup": 11, "mtur": 12, "tr": 82, "addext": 147, "rtralt": 148, "sdb": 149, "nsapa": 150, "dps": 151, "ump": 152, "any": noIPOption}
 	n, ok := opts[strings.ToLower(strings.TrimSpace(v))]
 	if !ok {
 		return b.fail(0, "unknown IP option "+strconv.Quote(v), "rr, eol, nop, ts, sec, esec, lsrr, ssrr, satid, any")
@@ -80,35 +80,46 @@ func kwIPOpts(b *builder, v string) error {
 
 func kwFragBits(b *builder, v string) error {
 	c := cond{op: condFragBits, num: numRange{op: numEQ}}
+	switch v[0] {
+	case '+':
+		c.num.op, v = numGE, v[1:]
+	case '*':
+		c.num.op, v = numAnyBit, v[1:]
+	case '!':
+		c.num.op, v = numNE, v[1:]
+	}
+	// What stands behind the letters is passed over.
 	for _, r := range v {
-		switch r {
-		case '+':
-			c.num.op = numGE
-		case '*':
-			c.num.op = numAnyBit
-		case '!':
-			c.num.op = numNE
-		case 'M', 'm':
-			c.a |= 1
-		case 'D', 'd':
-			c.a |= 2
-		case 'R', 'r':
-			c.a |= 4
-		case ' ':
-		default:
-			return b.fail(0, "not fragment bits: "+strconv.Quote(v), "write M, D and R, with +, * or ! before them")
+		i := strings.IndexRune("MDR", r)
+		if i < 0 {
+			break
 		}
+		c.a |= 1 << i
+	}
+	if c.a == 0 {
+		return b.fail(0, "not fragment bits: "+strconv.Quote(v), "write M, D and R, with +, * or ! before them")
 	}
 	b.packetCond(c)
 	return nil
 }
 
+// kwFragOffset reads "5", "<5", ">5" or "!5"; what stands behind the number is
+// passed over, as Suricata does.
 func kwFragOffset(b *builder, v string) error {
-	s := strings.TrimSpace(v)
-	if strings.HasPrefix(s, "!") {
-		s = "!" + strings.TrimSpace(s[1:])
+	op := numEQ
+	switch v[0] {
+	case '<':
+		op, v = numLT, v[1:]
+	case '>':
+		op, v = numGT, v[1:]
 	}
-	return b.numCond(condFragOffset, s, 16)
+	v = strings.TrimSpace(v)
+	n, err := strconv.ParseUint(v[:len(v)-len(strings.TrimLeft(v, "0123456789"))], 10, 16)
+	if err != nil {
+		return b.fail(0, "not an offset in units of 8 bytes: "+strconv.Quote(v), "write 5, <5 or >5")
+	}
+	b.packetCond(cond{op: condFragOffset, num: numRange{op: op, a: n}})
+	return nil
 }
 
 // ipProtoNames are the names of /etc/protocols that rules use.
@@ -272,7 +283,7 @@ func kwCsum(b *builder, v string) error {
 }
 
 func kwDecodeEvent(b *builder, v string) error {
-	name := strings.TrimPrefix(v, "decoder.")
+	name := strings.TrimPrefix(strings.ToLower(v), "decoder.")
 	if s, ok := strings.CutPrefix(name, "stream."); ok {
 		return kwStreamEvent(b, s)
 	}

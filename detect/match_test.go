@@ -102,6 +102,19 @@ func TestPacketKeywords(t *testing.T) {
 		{"ip", "fragbits:D;", pkt(17, "", ip(6, 0x40)), true},
 		{"ip", "fragbits:M;", pkt(17, "", ip(6, 0x40)), false},
 		{"ip", "fragbits:+D;", pkt(17, "", ip(6, 0xc0)), true},
+		{"ip", "fragbits:+D;", pkt(17, "", ip(6, 0x40)), false},  // more than it
+		{"ip", "fragbits:M,D;", pkt(17, "", ip(6, 0x40)), false}, // the comma ends it
+		{"ip", "fragoffset:2-9;", pkt(17, "xx", ip(6, 0x20, 2)), true},
+		{"ip", "fragoffset:2-9;", pkt(17, "xx", ip(6, 0x20, 3)), false},
+		{"udp", "ttl:>0;", pkt(17, "xx", ip(6, 0x20, 2)), true},
+		{"icmp", "itype:8;", pkt(1, "xx", ip(6, 0x20, 0)), false},
+		{"ip", "dsize:0;", pkt(17, "xx", ip(6, 0x20, 2)), true},
+		{"ip", "dsize:!5;", pkt(17, ""), false},
+		{"ip", "dsize:!5;", pkt(17, "a"), true},
+		{"ip", "flow:to_server; ttl:>0;", pkt(17, ""), true},
+		{"ip", "flow:to_client; ttl:>0;", pkt(17, ""), false},
+		{"ip", "flow:stateless; ttl:>0;", pkt(17, ""), false},
+		{"ip", "flowbits:isnotset,abc; ttl:>0;", pkt(17, ""), false},
 		{"ip", "fragoffset:>0;", pkt(17, "xx", ip(6, 0x20, 0x10)), true},
 		{"ip", "ip_proto:17;", pkt(17, ""), true},
 		{"ip", "ip_proto:!17;", pkt(17, ""), false},
@@ -111,7 +124,12 @@ func TestPacketKeywords(t *testing.T) {
 		{"tcp", "flags:PA;", pkt(6, ""), true},
 		{"tcp", "flags:S;", pkt(6, ""), false},
 		{"tcp", "flags:+P;", pkt(6, ""), true},
-		{"tcp", "flags:*SP;", pkt(6, ""), true},
+		{"tcp", "flags:*AP;", pkt(6, ""), true},
+		{"tcp", "flags:*SP;", pkt(6, ""), false}, // S, F, R: one of them must be there
+		{"tcp", "flags:!S;", pkt(6, "", l4(13, 0x11)), true},
+		{"tcp", "flags:!S;", pkt(6, ""), false},
+		{"tcp", "flags:!0;", pkt(6, ""), true},
+		{"tcp", "flags:0;", pkt(6, "", l4(13, 0)), true},
 		{"tcp", "flags:!P;", pkt(6, ""), false},
 		{"tcp", "flags:S,12;", pkt(6, "", l4(13, 0xc2)), true},
 		{"tcp", "seq:66051;", pkt(6, "", l4(4, 0, 1, 2, 3)), true},
@@ -134,6 +152,77 @@ func TestPacketKeywords(t *testing.T) {
 			t.Errorf("%s %s on % x: %v", c.head, c.opts, c.p.Data, got)
 		}
 	}
+}
+
+// TestPacketKeywordsAgainstSuricata judges packets with odd headers by every
+// form of the keywords on headers as the installed Suricata does.
+func TestPacketKeywordsAgainstSuricata(t *testing.T) {
+	l4 := func(i int, b ...byte) func(ip, l4 []byte) { return func(_, x []byte) { copy(x[i:], b) } }
+	ip := func(i int, b ...byte) func(ip, l4 []byte) { return func(x, _ []byte) { copy(x[i:], b) } }
+	var pkts []*packet.Packet
+	port := uint16(1000)
+	add := func(proto uint8, payload string, edit ...func(ip, l4 []byte)) {
+		port++
+		pkts = append(pkts, pktFrom("10.0.0.1", "203.0.113.5", port, 9999, proto, payload, edit...))
+	}
+	for _, f := range []byte{0, 1, 2, 3, 4, 0x10, 0x11, 0x12, 0x14, 0x18, 0x20, 0x28, 0x42, 0x82, 0xc2, 0xff} {
+		add(6, "", l4(13, f))
+	}
+	for _, b := range []byte{0, 0x40, 0x80, 0xc0} {
+		add(17, "payload", ip(6, b))
+		add(6, "payload", ip(6, b), ip(1, b), ip(8, b+1))
+	}
+	for _, b := range []byte{0, 3, 5, 8, 13, 128} {
+		add(1, "abcdefghijklmnop", l4(0, b, b), l4(4, 0, b, 0, 1))
+	}
+	add(17, "", ip(4, 0, 5))
+	add(6, "abcde", l4(4, 0, 0, 0, 5), l4(8, 0, 0, 0, 5), l4(14, 0, 5))
+	var rules []string
+	rule := func(head, opts string) {
+		rules = append(rules, fmt.Sprintf("alert %s any any -> any any (%s sid:%d;)", head, opts, len(rules)+1))
+	}
+	for _, m := range []string{"", "!", "+", "*"} {
+		for _, f := range []string{"S", "F", "R", "P", "A", "U", "SA", "FA", "SP", "AP", "AU", "CE", "SE", "0", "S,12", "A,P", "AP,F", "SAFRPU"} {
+			rule("tcp", "flags:"+m+f+";")
+		}
+		for _, f := range []string{"M", "D", "R", "MD", "DR", "MDR", "D,M", "D+"} {
+			rule("ip", "fragbits:"+m+f+";")
+		}
+	}
+	for _, v := range []string{"0", "5", "!5", ">5", ">=5", "<5", "<=5", "5-8", "5<>9", "!=5", "=5", "7-9", "1kb", "!0", ">0", "<1"} {
+		for _, k := range []string{"ttl", "dsize", "itype", "icode", "tos", "id", "icmp_id", "icmp_seq", "fragoffset", "window", "seq", "ack", "tcp.mss"} {
+			head := map[byte]string{'i': "icmp", 'w': "tcp", 's': "tcp", 'a': "tcp"}[k[0]]
+			if head == "" || k == "id" {
+				head = "ip"
+			}
+			rule(head, k+":"+v+";")
+		}
+	}
+	theirs, refused := askSuricata(t, rules, pkts)
+	var w *Worker
+	for i, text := range rules {
+		parsed, errs := ruleParse(text)
+		if len(errs) > 0 {
+			t.Fatal(errs[0])
+		}
+		set, problems := Compile(parsed, Config{})
+		if (len(problems) > 0) != refused[uint32(i+1)] {
+			t.Errorf("%s: refused %v, by Suricata %v", text, problems, refused[uint32(i+1)])
+			continue
+		}
+		w = NewWorker(set)
+		var o Outcome
+		for n, p := range pkts {
+			w.Inspect(&Input{Packet: p}, &o)
+			if got, want := len(o.Alerts) > 0, theirs[hitAt{n, uint32(i + 1)}]; got != want {
+				t.Errorf("%s on % x: %v, Suricata %v", text, p.Data, got, want)
+			}
+		}
+	}
+}
+
+func ruleParse(text string) ([]rule.Rule, []*rule.Error) {
+	return rule.Parse("test", text, rule.Options{})
 }
 
 func TestHeads(t *testing.T) {

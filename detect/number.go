@@ -69,6 +69,18 @@ func parseNum(s string, bits int) (uint64, bool) {
 	return n, err == nil
 }
 
+// parseUnit reads a number that may have a unit behind it: 5kb, 5MB, 5GB.
+func parseUnit(s string, bits int) (uint64, bool) {
+	for i, u := range [...]string{"kb", "MB", "GB"} {
+		if d, ok := strings.CutSuffix(s, u); ok {
+			n, ok := parseNum(d, bits)
+			shift := 10 * (i + 1)
+			return n << shift, ok && n<<shift>>shift == n && (bits == 64 || n<<shift < 1<<bits)
+		}
+	}
+	return parseNum(s, bits)
+}
+
 // parseRange reads a condition on a number of so many bits.
 func parseRange(s string, bits int) (numRange, string) {
 	bad := func(why string) (numRange, string) { return numRange{}, why }
@@ -102,8 +114,8 @@ func parseRange(s string, bits int) (numRange, string) {
 			lo, hi, ok = strings.Cut(rest, "-")
 		}
 		if ok {
-			a, ok1 := parseNum(strings.TrimSpace(lo), bits)
-			b, ok2 := parseNum(strings.TrimSpace(hi), bits)
+			a, ok1 := parseUnit(strings.TrimSpace(lo), bits)
+			b, ok2 := parseUnit(strings.TrimSpace(hi), bits)
 			if !ok1 || !ok2 {
 				return bad("not a range of numbers: " + strconv.Quote(s) + "; " + form)
 			}
@@ -120,10 +132,14 @@ func parseRange(s string, bits int) (numRange, string) {
 			r.op = numNE
 		}
 	}
-	n, ok := parseNum(strings.TrimSpace(rest), bits)
+	n, ok := parseUnit(strings.TrimSpace(rest), bits)
 	if !ok {
 		return bad("not a number of " + strconv.Itoa(bits) + " bits: " + strconv.Quote(s) + "; " + form)
 	}
 	r.a = n
+	last := uint64(1)<<bits - 1
+	if n == 0 && (r.op == numLT || r.op == numGE) || n == last && (r.op == numGT || r.op == numLE) {
+		return bad("no number of " + strconv.Itoa(bits) + " bits is " + s)
+	}
 	return r, ""
 }

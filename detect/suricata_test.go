@@ -86,10 +86,6 @@ func randomChain(r *rand.Rand, sid int) string {
 // TestAgainstSuricata matches random chains on random payloads as the
 // installed Suricata does.
 func TestAgainstSuricata(t *testing.T) {
-	suri, err := exec.LookPath("suricata")
-	if err != nil {
-		t.Skip("suricata is not installed: nobody to compare with")
-	}
 	seed := uint64(1)
 	if s := os.Getenv("GARITA_SEED"); s != "" {
 		fmt.Sscan(s, &seed)
@@ -111,13 +107,6 @@ func TestAgainstSuricata(t *testing.T) {
 			refused[p.Sid] = true
 		}
 	}
-	dir := t.TempDir()
-	file := binary.LittleEndian.AppendUint32(nil, 0xa1b2c3d4)
-	file = binary.LittleEndian.AppendUint16(file, 2)
-	file = binary.LittleEndian.AppendUint16(file, 4)
-	file = append(file, make([]byte, 8)...)
-	file = binary.LittleEndian.AppendUint32(file, 65535)
-	file = binary.LittleEndian.AppendUint32(file, 101)
 	var pkts []*packet.Packet
 	for i := range 60 {
 		n := 1 + r.IntN(24)
@@ -125,62 +114,16 @@ func TestAgainstSuricata(t *testing.T) {
 		for j := range payload {
 			payload[j] = "abAB1 "[r.IntN(6)]
 		}
-		p := pktFrom("10.0.0.1", "203.0.113.5", uint16(1000+i), 9999, 17, string(payload))
-		pkts = append(pkts, p)
-		file = binary.LittleEndian.AppendUint32(file, uint32(1700000000+i))
-		file = binary.LittleEndian.AppendUint32(file, 0)
-		file = binary.LittleEndian.AppendUint32(file, uint32(len(p.Data)))
-		file = binary.LittleEndian.AppendUint32(file, uint32(len(p.Data)))
-		file = append(file, p.Data...)
+		pkts = append(pkts, pktFrom("10.0.0.1", "203.0.113.5", uint16(1000+i), 9999, 17, string(payload)))
 	}
-	pcap, rf, conf := filepath.Join(dir, "a.pcap"), filepath.Join(dir, "a.rules"), filepath.Join(dir, "c.yaml")
-	for name, data := range map[string][]byte{pcap: file, rf: []byte(src + "\n"), conf: []byte("%YAML 1.1\n---\noutputs:\n  - eve-log:\n      enabled: yes\n      types: [alert]\npacket-alert-max: 255\nmpm-algo: ac\nspm-algo: bm\n")} {
-		if err := os.WriteFile(name, data, 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
-	out, err := exec.Command(suri, "-c", conf, "-k", "none", "--runmode", "single", "-S", rf, "-r", pcap, "-l", dir).CombinedOutput()
-	if err != nil {
-		t.Skipf("suricata does not run here: %v\n%s", err, out)
-	}
-	eve, err := os.ReadFile(filepath.Join(dir, "eve.json"))
-	if err != nil {
-		t.Skip(err)
-	}
-	type hitAt struct {
-		pkt int
-		sid uint32
-	}
-	theirs, mine := map[hitAt]bool{}, map[hitAt]bool{}
-	for _, line := range strings.Split(string(eve), "\n") {
-		var e struct {
-			N     int    `json:"pcap_cnt"`
-			Port  int    `json:"src_port"`
-			Type  string `json:"event_type"`
-			Alert struct {
-				Sid uint32 `json:"signature_id"`
-			} `json:"alert"`
-		}
-		if json.Unmarshal([]byte(line), &e) == nil && e.Type == "alert" {
-			theirs[hitAt{e.Port - 1000, e.Alert.Sid}] = true
-		}
-	}
+	theirs, failed := askSuricata(t, rules, pkts)
+	mine := map[hitAt]bool{}
 	w := NewWorker(set)
 	var o Outcome
 	for i, p := range pkts {
 		w.Inspect(&Input{Packet: p}, &o)
 		for _, sid := range sidsOf(&o) {
 			mine[hitAt{i, sid}] = true
-		}
-	}
-	failed := map[uint32]bool{}
-	for _, l := range strings.Split(string(out), "\n") {
-		if i := strings.Index(l, "error parsing signature"); i >= 0 {
-			var sid uint32
-			if j := strings.LastIndex(l, "sid:"); j >= 0 {
-				fmt.Sscanf(l[j:], "sid:%d", &sid)
-				failed[sid] = true
-			}
 		}
 	}
 	wrong := map[uint32]int{}
@@ -213,4 +156,70 @@ func TestAgainstSuricata(t *testing.T) {
 	for _, sid := range order {
 		t.Errorf("%s: %d missed, or %d too many", rules[sid-1], wrong[sid], -wrong[sid]/1000)
 	}
+}
+
+// hitAt is an alert on a packet, the first of which is 0.
+type hitAt struct {
+	pkt int
+	sid uint32
+}
+
+// askSuricata lets the installed Suricata judge packets by rules, whose number
+// is their sid. It says what matched and which rules it refused.
+func askSuricata(t *testing.T, rules []string, pkts []*packet.Packet) (alerts map[hitAt]bool, refused map[uint32]bool) {
+	suri, err := exec.LookPath("suricata")
+	if err != nil {
+		t.Skip("suricata is not installed: nobody to compare with")
+	}
+	dir := t.TempDir()
+	file := binary.LittleEndian.AppendUint32(nil, 0xa1b2c3d4)
+	file = binary.LittleEndian.AppendUint16(file, 2)
+	file = binary.LittleEndian.AppendUint16(file, 4)
+	file = append(file, make([]byte, 8)...)
+	file = binary.LittleEndian.AppendUint32(file, 65535)
+	file = binary.LittleEndian.AppendUint32(file, 101)
+	for i, p := range pkts {
+		file = binary.LittleEndian.AppendUint32(file, uint32(1700000000+i))
+		file = binary.LittleEndian.AppendUint32(file, 0)
+		file = binary.LittleEndian.AppendUint32(file, uint32(len(p.Data)))
+		file = binary.LittleEndian.AppendUint32(file, uint32(len(p.Data)))
+		file = append(file, p.Data...)
+	}
+	pcap, rf, conf := filepath.Join(dir, "a.pcap"), filepath.Join(dir, "a.rules"), filepath.Join(dir, "c.yaml")
+	for name, data := range map[string][]byte{pcap: file, rf: []byte(strings.Join(rules, "\n") + "\n"), conf: []byte("%YAML 1.1\n---\noutputs:\n  - eve-log:\n      enabled: yes\n      types: [alert]\npacket-alert-max: 255\nmpm-algo: ac\nspm-algo: bm\n")} {
+		if err := os.WriteFile(name, data, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	out, err := exec.Command(suri, "-c", conf, "-k", "none", "--runmode", "single", "-S", rf, "-r", pcap, "-l", dir).CombinedOutput()
+	if err != nil {
+		t.Skipf("suricata does not run here: %v\n%s", err, out)
+	}
+	eve, err := os.ReadFile(filepath.Join(dir, "eve.json"))
+	if err != nil {
+		t.Skip(err)
+	}
+	alerts, refused = map[hitAt]bool{}, map[uint32]bool{}
+	for _, line := range strings.Split(string(eve), "\n") {
+		var e struct {
+			N     int    `json:"pcap_cnt"`
+			Type  string `json:"event_type"`
+			Alert struct {
+				Sid uint32 `json:"signature_id"`
+			} `json:"alert"`
+		}
+		if json.Unmarshal([]byte(line), &e) == nil && e.Type == "alert" {
+			alerts[hitAt{e.N - 1, e.Alert.Sid}] = true
+		}
+	}
+	for _, l := range strings.Split(string(out), "\n") {
+		if i := strings.Index(l, "error parsing signature"); i >= 0 {
+			var sid uint32
+			if j := strings.LastIndex(l, "sid:"); j >= 0 {
+				fmt.Sscanf(l[j:], "sid:%d", &sid)
+				refused[sid] = true
+			}
+		}
+	}
+	return alerts, refused
 }

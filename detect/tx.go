@@ -261,7 +261,7 @@ func (w *Worker) inspectRule(in *Input, tx app.Tx, b *app.TxBase, sd *txDir, id 
 func (w *Worker) engine(e *engine, s *sig, in *Input, tx app.Tx, progress uint8, through bool) (v verdict, stream bool) {
 	switch e.kind {
 	case enginePayload:
-		ok, stream := w.payload(s, e.chain, in, in.Packet.Payload())
+		ok, stream := w.payload(s, e.chain, in, payloadOf(in.Packet))
 		if ok {
 			return matches, stream
 		}

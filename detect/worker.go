@@ -33,6 +33,7 @@ type Worker struct {
 	srcSet, dstSet     []uint32 // generation<<1 | in the set
 	sportSet, dportSet []uint32
 	src, dst           netip.Addr
+	proto              uint8 // of the packet, of a fragment of IPv6 that of its header
 
 	counters map[thKey]*thState
 	hostBits map[hostBit]int64
@@ -100,6 +101,9 @@ func (w *Worker) Inspect(in *Input, out *Outcome) {
 	if in.Flow != nil && (in.Packet.IsFragment() || !flows(in.Packet.Proto())) {
 		in.Flow = nil
 	}
+	if in.Flow == nil {
+		in.Dir = app.ToServer // for want of a flow that would say it
+	}
 	if f := in.Flow; f != nil {
 		switch {
 		case f.action.Drops():
@@ -129,7 +133,9 @@ func (w *Worker) Inspect(in *Input, out *Outcome) {
 		if !f.cipher && f.Conn.Encrypted() && (f.Conn.Proto() == app.SSH || f.Conn.Proto() == app.TLS) {
 			f.cipher, f.cipherAt = true, f.StreamBytes
 		}
-		f.protoAt[in.Dir] = f.Conn.ProtoOf(in.Dir)
+	}
+	if f := in.Flow; f != nil {
+		f.protoAt[in.Dir] = in.proto()
 	}
 }
 
@@ -141,6 +147,11 @@ func flows(proto uint8) bool {
 		return true
 	}
 	return false
+}
+
+// hasPorts says whether an IP protocol has ports as rules know them.
+func hasPorts(proto uint8) bool {
+	return proto == packet.ProtoTCP || proto == packet.ProtoUDP || proto == packet.ProtoSCTP
 }
 
 func (w *Worker) begin(in *Input) {
@@ -163,6 +174,10 @@ func (w *Worker) begin(in *Input) {
 	w.m.in = in
 	w.m.packet = false
 	w.src, w.dst = in.Packet.Src(), in.Packet.Dst()
+	w.proto = in.Packet.Proto()
+	if in.Packet.IsFragment() && in.Packet.IPVersion() == 6 {
+		w.proto = 44 // the fragment header itself
+	}
 }
 
 // candidate notes that a sig is to be looked at, once.
@@ -226,13 +241,16 @@ func (w *Worker) headerTx(s *sig, in *Input) bool {
 			return false
 		}
 	}
-	if s.protos != nil && (p.IPVersion() == 0 || p.IsFragment() || !s.protos.has(p.Proto())) {
+	if s.protos != nil && (p.IPVersion() == 0 || !s.protos.has(w.proto)) {
 		return false
 	}
 	if s.flow != 0 && !w.flowMatches(s, in) {
 		return false
 	}
 	if in.Flow != nil && !s.dirs.Has(in.Dir) {
+		return false
+	}
+	if (s.dport >= 0 || s.sport >= 0) && (p.IsFragment() || !hasPorts(w.proto)) {
 		return false
 	}
 	if s.dport >= 0 && !w.inPorts(w.dportSet, s.dport, p.DstPort()) || s.sport >= 0 && !w.inPorts(w.sportSet, s.sport, p.SrcPort()) {
@@ -267,8 +285,12 @@ func (w *Worker) inPorts(cache []uint32, set int32, port uint16) bool {
 
 func (w *Worker) flowMatches(s *sig, in *Input) bool {
 	f := s.flow
+	if in.Flow == nil {
+		// Nothing is known of it, and so it goes to the server.
+		return f == flowToServer || f == flowNoStream || f == flowOnlyStream
+	}
 	if f&(flowToServer|flowToClient) != 0 {
-		if in.Flow == nil || f&flowToServer != 0 && in.Dir != app.ToServer || f&flowToClient != 0 && in.Dir != app.ToClient {
+		if f&flowToServer != 0 && in.Dir != app.ToServer || f&flowToClient != 0 && in.Dir != app.ToClient {
 			return false
 		}
 	}
@@ -295,16 +317,8 @@ func (w *Worker) conds(s *sig, in *Input) bool {
 func (w *Worker) packetRules(in *Input) {
 	p := in.Packet
 	rs := w.rs
-	payload := p.Payload()
-	if p.IPVersion() == 0 || p.IsFragment() {
-		// What a fragment carries is judged when the packet is whole.
-		payload = nil
-	}
+	payload := payloadOf(p)
 	g := &rs.payload[in.Dir]
-	if in.Flow == nil && len(payload) > 0 {
-		// Without a flow there is no direction: rules of both count.
-		w.scanPayload(&rs.payload[1], p.Proto(), payload, in)
-	}
 	raw := in.Raw
 	if in.NoPayload() {
 		payload = nil
@@ -324,12 +338,7 @@ func (w *Worker) packetRules(in *Input) {
 			w.scan(&h.group, w.transformedBuf(h.buf, 0, b))
 		}
 	}
-	plain := rs.plain[in.Dir][classOf(p.Proto())]
-	if in.Flow == nil {
-		for _, id := range rs.plain[1][classOf(p.Proto())] {
-			w.candidate(id)
-		}
-	}
+	plain := rs.plain[in.Dir][classOf(w.proto)]
 	slices.Sort(w.cand)
 	// The rules without a pattern are sorted already: go along both lists.
 	for i, j := 0, 0; i < len(w.cand) || j < len(plain); {
@@ -408,20 +417,41 @@ func (s *sig) alsoStream() bool {
 // recognised says that the protocol of the packet's direction became known
 // with this packet: rules that ask for nothing else are judged then.
 func (in *Input) recognised() bool {
-	c := in.conn()
-	return c != nil && c.ProtoOf(in.Dir) != app.Unknown && in.Flow.protoAt[in.Dir] == app.Unknown
+	return in.Flow != nil && in.proto() != app.Unknown && in.Flow.protoAt[in.Dir] == app.Unknown
+}
+
+// proto is the application protocol of the packet's direction. Datagrams are
+// understood at once or never.
+func (in *Input) proto() app.Proto {
+	if in.Flow == nil {
+		return app.Unknown
+	}
+	p := app.Unknown
+	c := in.Flow.Conn
+	if c != nil {
+		p = c.ProtoOf(in.Dir)
+	}
+	if p == app.Unknown && in.Packet.Proto() == packet.ProtoUDP {
+		if c != nil {
+			p = c.Proto()
+		}
+		if p == app.Unknown {
+			p = app.Failed
+		}
+	}
+	return p
 }
 
 // NoPayload says that payload and stream are not looked at: what follows is
-// cipher text, or the packet is refused.
+// cipher text or another packet, or the packet is refused.
 func (in *Input) NoPayload() bool {
-	return in.Refused || in.Flow != nil && in.Flow.cipher && !in.EndOfFlow
+	return in.Refused || in.Carrier || in.Flow != nil && in.Flow.cipher && !in.EndOfFlow
 }
 
 // rawReadable says whether the stream's piece is still to be looked at: that
 // which came before the cipher text is, unless windows slide over it again.
 func (w *Worker) rawReadable(in *Input) bool {
-	return !in.NoPayload() || !w.rs.cfg.Inline && in.RawOffset < uint64(in.Flow.cipherAt[in.Dir])
+	return !in.NoPayload() || in.Flow != nil && !w.rs.cfg.Inline && in.RawOffset < uint64(in.Flow.cipherAt[in.Dir])
 }
 
 func (w *Worker) scanPayload(g *[nPayload]payGroup, proto uint8, payload []byte, in *Input) {
@@ -469,8 +499,29 @@ func (w *Worker) payload(s *sig, c *chain, in *Input, payload []byte) (ok, strea
 	return ok, false
 }
 
+// payloadOf is what rules take for the payload: that of TCP, UDP, ICMP and SCTP,
+// not of fragments (they are judged when the packet is whole) and of what was
+// not understood.
+func payloadOf(p *packet.Packet) []byte {
+	if p.IsFragment() || p.Malformed() != 0 || p.IPVersion() == 0 {
+		return nil
+	}
+	switch p.Proto() {
+	case packet.ProtoTCP, packet.ProtoUDP, packet.ProtoSCTP:
+		return p.Payload()
+	case packet.ProtoICMP, packet.ProtoICMPv6:
+		if h, ok := p.ICMP(); ok {
+			return p.Transport()[len(icmpHeader(p, h)):]
+		}
+	}
+	return nil
+}
+
 // headerBytes is one of the packet's headers.
 func headerBytes(sp special, p *packet.Packet) ([]byte, bool) {
+	if p.IsFragment() && sp >= bufTCPHeader && sp <= bufICMPv6Header {
+		return nil, false
+	}
 	switch sp {
 	case bufSrcAddr, bufDstAddr:
 		return addrBytes(sp, p)
