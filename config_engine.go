@@ -173,6 +173,7 @@ func (r *reader) app() {
 			if !ok {
 				continue
 			}
+			r.detectionPorts(p, k)
 			on := k.String("enabled", "")
 			if on == "" && k.Get("udp") != nil {
 				on = k.String("udp.enabled", "")
@@ -207,6 +208,44 @@ func (r *reader) app() {
 	size(r, h+"request-body-inspect-window", &r.c.Detect.RequestBodyWindow)
 	size(r, h+"response-body-minimal-inspect-size", &r.c.Detect.ResponseBodyMinInspect)
 	size(r, h+"response-body-inspect-window", &r.c.Detect.ResponseBodyWindow)
+}
+
+// detectionPorts reads on which ports protocol p is looked for: of one transport
+// or of both.
+func (r *reader) detectionPorts(p app.Proto, k *conf.Node) {
+	for t, path := range [...]string{app.TCP: "tcp.", app.UDP: "udp."} {
+		v := k.String("detection-ports.dp", "")
+		if v == "" {
+			v = k.String(path+"detection-ports.dp", "")
+		}
+		if v == "" {
+			continue
+		}
+		var list []app.PortRange
+		for _, s := range strings.Split(strings.Trim(v, "[] "), ",") {
+			s = strings.TrimSpace(s)
+			if s == "any" {
+				list = append(list, app.PortRange{First: 0, Last: 65535})
+				continue
+			}
+			first, last, ok := strings.Cut(s, ":")
+			if !ok {
+				last = first
+			}
+			a, err := strconv.ParseUint(first, 10, 16)
+			b, err2 := strconv.ParseUint(last, 10, 16)
+			if err != nil || err2 != nil {
+				r.bad("app-layer.protocols."+k.Name+".detection-ports.dp", fmt.Errorf("no port: %q", s))
+				continue
+			}
+			list = append(list, app.PortRange{First: uint16(a), Last: uint16(b)})
+		}
+		m := &r.c.App.Ports[t]
+		if *m == nil {
+			*m = make(map[app.Proto][]app.PortRange)
+		}
+		(*m)[p] = list
+	}
 }
 
 // limit is size, where 0 means no limit.

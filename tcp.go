@@ -21,10 +21,7 @@ func (w *worker) segment(p *packet.Packet, f *flow.Flow[conn], dir app.Dir) (app
 	c, in := &f.Value, &w.in
 	r := w.tcp.Update(&c.tcp, p, stream.Dir(dir))
 	if r.Swap {
-		w.flows.Swap(f)
-		c.ttl[0], c.ttl[1] = c.ttl[1], c.ttl[0]
-		c.det.Packets[0], c.det.Packets[1] = c.det.Packets[1], c.det.Packets[0]
-		c.det.Bytes[0], c.det.Bytes[1] = c.det.Bytes[1], c.det.Bytes[0]
+		w.turn(f, dir)
 		dir = app.Dir(r.Dir)
 	}
 	w.events = w.events[:0]
@@ -87,6 +84,18 @@ func (w *worker) segment(p *packet.Packet, f *flow.Flow[conn], dir app.Dir) (app
 	in.RawStart = in.RawOffset == 0
 	in.RawEnd = r.End[dir]
 	return dir, true
+}
+
+// turn exchanges the ends of a flow that began with an answer, and returns the
+// direction that a packet of dir has then.
+func (w *worker) turn(f *flow.Flow[conn], dir app.Dir) app.Dir {
+	w.flows.Swap(f)
+	c := &f.Value
+	c.ttl[0], c.ttl[1] = c.ttl[1], c.ttl[0]
+	d := &c.det
+	d.Packets[0], d.Packets[1] = d.Packets[1], d.Packets[0]
+	d.Bytes[0], d.Bytes[1] = d.Bytes[1], d.Bytes[0]
+	return dir.Other()
 }
 
 // lossMemory is how long after a loss sessions may be out of step, in

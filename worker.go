@@ -333,6 +333,9 @@ func (w *worker) inspect(p *packet.Packet, known detect.Input) {
 		if b := p.Payload(); len(b) > 0 {
 			a := w.connOf(f, app.UDP)
 			a.Datagram(dir, b)
+			if a.Turned() {
+				dir = w.turn(f, dir)
+			}
 			if a.Broken() && w.appError(p, f, dir) {
 				return
 			}
@@ -586,6 +589,12 @@ func (w *worker) flowInfo(f *flow.Flow[conn]) *eve.FlowInfo {
 // so, and what was odd about recognising the protocol.
 func (w *worker) logTransactions(p *packet.Packet, f *flow.Flow[conn], c *app.Conn, d app.Dir) {
 	var info *eve.FlowInfo
+	for n := &f.Value.eventsLogged; *n < len(c.Events); *n++ {
+		if info == nil {
+			info = w.flowInfo(f)
+		}
+		w.log.ConnAnomaly(p, info, c.Events[*n])
+	}
 	for _, tx := range c.Transactions() {
 		if w.log.Due(d, tx) {
 			if info == nil {
@@ -593,12 +602,6 @@ func (w *worker) logTransactions(p *packet.Packet, f *flow.Flow[conn], c *app.Co
 			}
 			w.log.Tx(p, info, d, tx)
 		}
-	}
-	for n := &f.Value.eventsLogged; *n < len(c.Events); *n++ {
-		if info == nil {
-			info = w.flowInfo(f)
-		}
-		w.log.ConnAnomaly(p, info, c.Events[*n])
 	}
 }
 

@@ -12,6 +12,9 @@ type Config struct {
 	Enabled ProtoSet
 	// DetectOnly protocols are recognised, not parsed.
 	DetectOnly ProtoSet
+	// Ports are those of the server on which a protocol is looked for that has no
+	// unmistakable beginning, by transport, instead of the usual ones.
+	Ports [2]map[Proto][]PortRange
 	// MaxTx is how many unfinished transactions a flow may have before the
 	// oldest is closed by force; 0 means 512.
 	MaxTx int
@@ -32,6 +35,8 @@ const offByDefault ProtoSet = 1<<MODBUS | 1<<ENIP | 1<<DNP3 | 1<<PGSQL
 type Env struct {
 	Config Config
 	Stats  Stats
+
+	streamPorts, datagramPorts []portProbe
 
 	spare    [NProto][]parser
 	bufs     [][]byte
@@ -57,7 +62,7 @@ func NewEnv(cfg Config) *Env {
 	}
 	cfg.HTTP.defaults()
 	cfg.Disabled |= offByDefault &^ cfg.Enabled
-	return &Env{Config: cfg}
+	return &Env{Config: cfg, streamPorts: probesOn(streamPorts[:], cfg.Ports[TCP]), datagramPorts: probesOn(datagramPorts[:], cfg.Ports[UDP])}
 }
 
 // parser is one protocol's state on one connection.
@@ -133,9 +138,11 @@ type Conn struct {
 	proto [2]Proto // by direction; Unknown until recognised
 	alp   Proto    // the one that is parsed
 	orig  Proto    // before the last protocol change
-	buf   [2][]byte
-	need  [2]int
-	total [2]uint64 // bytes seen, gaps included
+	// expect is what a protocol change promised to follow, Unknown if nothing.
+	expect Proto
+	buf    [2][]byte
+	need   [2]int
+	total  [2]uint64 // bytes seen, gaps included
 
 	frames     []*Frame
 	frameBytes int
@@ -159,6 +166,7 @@ const (
 	flagBroken // the parser gave up
 	flagWakeTS
 	flagWakeTC
+	flagTurned // what was taken for the server is the client
 )
 
 // Reset prepares the connection for a new flow. What an earlier flow left is
@@ -168,8 +176,7 @@ func (c *Conn) Reset(env *Env, h Hints) {
 	c.env = env
 	c.hints = h
 	if h.Expected != nil {
-		c.proto = [2]Proto{h.Expected.Proto, h.Expected.Proto}
-		c.start(h.Expected.Proto)
+		c.become(h.Expected.Proto)
 	}
 }
 
@@ -270,24 +277,18 @@ func (c *Conn) Feed(d Dir, data []byte) {
 
 func (c *Conn) feed(d Dir, data []byte) {
 	for len(data) > 0 && c.flags&flagDone == 0 {
-		if c.parser != nil {
-			if c.proto[d] == Unknown {
-				c.compare(d, data)
-			}
-			data = c.run(d, data)
-			if o := d.Other(); len(data) > 0 && c.flags&(flagWakeTS<<o) != 0 {
-				c.flags &^= flagWakeTS << o
-				c.pump(o) // older than the rest of this chunk
-			}
-			continue
+		if !c.probe.settled[d] {
+			c.detect(d, data)
+			return
 		}
-		if c.detect(d, data) {
-			// What was kept for recognition, this chunk included, is in buf of
-			// both directions, the other's older.
-			c.pump(d.Other())
-			c.pump(d)
+		if c.parser == nil {
+			return // recognised only
 		}
-		return
+		data = c.run(d, data)
+		if o := d.Other(); len(data) > 0 && c.flags&(flagWakeTS<<o) != 0 {
+			c.flags &^= flagWakeTS << o
+			c.pump(o) // older than the rest of this chunk
+		}
 	}
 }
 
@@ -408,8 +409,11 @@ func (c *Conn) Gap(d Dir, n uint64) {
 	if c.flags&flagDone != 0 {
 		return
 	}
-	if c.parser == nil {
+	if !c.probe.settled[d] {
 		c.detectGap(d)
+		return
+	}
+	if c.parser == nil {
 		return
 	}
 	tail := c.buf[d]
@@ -449,10 +453,20 @@ func (c *Conn) Datagram(d Dir, data []byte) {
 		return
 	}
 	c.total[d] += uint64(len(data))
-	if c.parser == nil && !c.detectDatagram(d, data) {
-		return
+	if c.proto[d] == Unknown {
+		d = c.detectDatagram(d, data)
 	}
-	c.parser.datagram(c, d, data)
+	if c.parser != nil {
+		c.parser.datagram(c, d, data)
+	}
+}
+
+// Turned says, once, that a datagram made known that the flow goes the other
+// way: what was given as ToServer from now on is to be given as ToClient.
+func (c *Conn) Turned() bool {
+	t := c.flags&flagTurned != 0
+	c.flags &^= flagTurned
+	return t
 }
 
 // The rest of this file is for parsers.
@@ -538,9 +552,27 @@ func (c *Conn) finishAll() {
 }
 
 // changeProto ends the present protocol behind the bytes that the running
-// parse call says it consumed. p is what follows; Unknown means that it
-// is to be recognised anew. Transactions of the old protocol stay.
+// parse call says it consumed. p is what follows. Transactions of the old
+// protocol stay.
 func (c *Conn) changeProto(p Proto) {
+	c.endProto()
+	c.become(p)
+}
+
+// recogniseAnew is changeProto to a protocol that is to be recognised, by the
+// probes of this port of the server if it is not 0. expect is what should come,
+// Unknown if anything may.
+func (c *Conn) recogniseAnew(expect Proto, port uint16) {
+	c.endProto()
+	c.probe.parsing = true
+	c.expect = expect
+	if port != 0 {
+		c.hints.DstPort = port
+	}
+}
+
+func (c *Conn) endProto() {
+	c.nextID = 0
 	c.orig = c.alp
 	c.flags |= flagSwitch
 	c.parser = nil // the spare list gets it not: the caller still runs in it
@@ -549,18 +581,25 @@ func (c *Conn) changeProto(p Proto) {
 	c.alp = Unknown
 	c.need = [2]int{}
 	c.flags |= flagWakeTS | flagWakeTC
-	if p != Unknown {
-		c.proto = [2]Proto{p, p}
-		c.start(p)
-	}
+}
+
+// become makes p the protocol of both directions.
+func (c *Conn) become(p Proto) {
+	c.proto = [2]Proto{p, p}
+	c.probe.settled = [2]bool{true, true}
+	c.probe.parsing = true
+	c.start(p)
 }
 
 // start makes p the protocol that is parsed.
 func (c *Conn) start(p Proto) {
 	c.alp = p
 	c.env.Stats.Flows[p]++
-	if p == Failed || c.env.Config.DetectOnly.Has(p) {
+	if p == Failed {
 		c.flags |= flagDone
+		return
+	}
+	if c.env.Config.DetectOnly.Has(p) {
 		return
 	}
 	if s := c.env.spare[p]; len(s) > 0 {
@@ -569,9 +608,7 @@ func (c *Conn) start(p Proto) {
 		c.env.spare[p] = s[:len(s)-1]
 		return
 	}
-	if c.parser = newParser(p); c.parser == nil {
-		c.flags |= flagDone // recognised only
-	}
+	c.parser = newParser(p)
 }
 
 func (c *Conn) dropParser() {

@@ -5,110 +5,164 @@ package app
 // direction that had more by then is not parsed.
 const keepLimit = 32 << 10
 
-// detect looks at more bytes of direction d. true: the protocol is known now,
-// a parser stands ready and the bytes are in c.buf. false: nothing to do.
-func (c *Conn) detect(d Dir, data []byte) bool {
-	if !c.probe.lost[d] {
+// waitLimit is how many bytes one direction may bring, the other being silent,
+// before the flow counts as not recognised.
+const waitLimit = 100000
+
+// detect looks at more bytes of direction d, whose protocol is not settled.
+// Recognition sees all bytes of the direction so far each time, as Suricata's
+// does; what it says of a flow can depend on where chunks end, what parsers say
+// cannot.
+func (c *Conn) detect(d Dir, data []byte) {
+	s := &c.probe
+	if !s.began {
+		s.began, s.first = true, d
+	}
+	if !s.lost[d] {
 		if room := keepLimit - len(c.buf[d]); len(data) > room {
 			c.keep(d, data[:room])
-			c.probe.lost[d] = true
+			s.lost[d] = true
 		} else {
 			c.keep(d, data)
 		}
 	}
-	if c.proto[d] == Unknown {
-		win := c.buf[d]
-		win = win[:min(len(win), probeLimit)]
-		p, more := c.recognise(d, win)
-		switch {
-		case p != Unknown && !c.env.Config.Disabled.Has(p):
-			return c.recognised(d, p)
-		case p != Unknown || !more || len(win) == probeLimit:
-			c.proto[d] = Failed
-		}
-	}
-	if c.proto[ToServer] == Failed && c.proto[ToClient] == Failed ||
-		c.probe.lost[ToServer] && c.probe.lost[ToClient] {
-		c.giveUp()
-	} else if c.probe.lost[d] && c.proto[d] == Failed && c.total[d] > 100000 {
-		c.giveUp() // a flow that talks in one direction only
-	}
-	return false
+	c.look(d)
 }
 
-// compare looks at the beginning of the direction that did not decide the
-// protocol: does it look like the same one?
-func (c *Conn) compare(d Dir, data []byte) {
-	h := &c.probe.head
-	c.probe.n += copy(h[c.probe.n:], data)
-	p, wait := c.recognise(d, h[:c.probe.n])
+// look decides what direction d is, if its bytes tell.
+func (c *Conn) look(d Dir) {
+	s, o := &c.probe, d.Other()
+	p := c.recognise(d, c.buf[d])
+	other := c.proto[o]
 	switch {
-	case p == c.alp:
-		c.proto[d] = p
 	case p != Unknown:
 		c.proto[d] = p
-		c.event("applayer_mismatch_protocol_both_directions")
-	case !wait || c.probe.n == len(h):
-		c.proto[d] = Failed
-		switch c.alp {
-		case HTTP1, TLS, SSH, SMB:
-			c.event("applayer_detect_protocol_only_one_direction")
+		s.settled[d] = true
+		if other != Unknown && other != p {
+			c.event("applayer_mismatch_protocol_both_directions")
 		}
+		if c.expect != Unknown && p != c.expect {
+			c.event("applayer_unexpected_protocol")
+			if c.expect == TLS {
+				c.event("applayer_no_tls_after_starttls")
+			}
+			c.expect = Unknown
+		}
+		if c.alp == Unknown {
+			c.start(p)
+		}
+		if !s.parsing {
+			if s.first != d && !s.settled[o] {
+				if c.look(o); c.alp == Failed {
+					return
+				}
+			}
+			if !s.parsing && fromServer(p, s.first) {
+				c.event("applayer_wrong_direction_first_data")
+				c.giveUp()
+				return
+			}
+		}
+		c.settle(d)
+	case other != Unknown:
+		if !s.parsing && fromServer(other, d) {
+			c.giveUp()
+			return
+		}
+		if s.texts[d] && s.ports[d] {
+			s.settled[d] = true
+			c.event("applayer_detect_protocol_only_one_direction")
+			c.settle(d)
+			if c.flags&flagBroken == 0 && s.settled[d] && c.proto[d] == Unknown {
+				c.proto[d] = Failed
+			}
+		}
+	case s.texts[d] && s.ports[d] && s.texts[o] && s.ports[o],
+		s.lost[ToServer] && s.lost[ToClient],
+		s.texts[d] && s.ports[d] && c.total[d] > waitLimit && c.total[o] == 0:
+		c.giveUp()
 	}
 }
 
-// recognised makes p the protocol of the flow. It reports whether there is a
-// parser to feed.
-func (c *Conn) recognised(d Dir, p Proto) bool {
-	c.proto[d] = p
-	c.start(p)
+// fromServer says whether p is a protocol in which the client speaks first,
+// and d is the server's direction.
+func fromServer(p Proto, d Dir) bool { return p == TLS && d == ToClient }
+
+// settle gives what was kept of direction d to the parser.
+func (c *Conn) settle(d Dir) {
+	s := &c.probe
+	s.parsing = true
 	if c.parser == nil {
-		c.clearBuf(ToServer)
-		c.clearBuf(ToClient)
-		return false
-	}
-	for _, e := range [2]Dir{ToServer, ToClient} {
-		if c.probe.lost[e] && e != d {
-			c.clearBuf(e)
-			c.skip(e)
+		c.clearBuf(d)
+		if s.settled[ToServer] && s.settled[ToClient] {
+			c.flags |= flagDone // recognised only
 		}
+		return
 	}
-	return true
+	if s.lost[d] {
+		c.clearBuf(d)
+		c.skip(d)
+		return
+	}
+	c.pump(d)
 }
 
 func (c *Conn) giveUp() {
 	c.clearBuf(ToServer)
 	c.clearBuf(ToClient)
+	c.dropParser()
 	c.start(Failed)
 }
 
 // detectGap: recognition of a direction ends where bytes are missing.
 func (c *Conn) detectGap(d Dir) {
-	c.probe.lost[d] = true
-	if c.proto[d] == Unknown {
-		c.proto[d] = Failed
+	s := &c.probe
+	s.lost[d] = true
+	s.texts[d], s.ports[d] = true, true
+	if c.alp == Unknown {
+		if o := d.Other(); s.texts[o] && s.ports[o] {
+			c.giveUp()
+		}
+		return
 	}
-	if c.proto[d.Other()] == Failed {
-		c.giveUp()
-	}
+	s.settled[d] = true
+	c.clearBuf(d)
+	c.skip(d)
 }
 
-// detectDatagram looks at one datagram; true: the parser can have it.
-func (c *Conn) detectDatagram(d Dir, data []byte) bool {
-	if c.proto[d] != Unknown {
-		return false
+// detectDatagram looks at the first datagram of a direction, which has but one
+// chance. It returns the direction that the datagram really has: a probe may
+// find that the flow goes the other way.
+func (c *Conn) detectDatagram(d Dir, data []byte) Dir {
+	p := c.recognise(d, data)
+	other := c.proto[d.Other()]
+	if c.flags&flagTurned != 0 && other != Unknown && other != Failed {
+		c.flags &^= flagTurned // too late: the flow has its protocol
 	}
-	p, _ := c.recognise(d, data)
-	if p == Unknown || c.env.Config.Disabled.Has(p) {
-		if c.probe.tries[d]++; c.probe.tries[d] >= probeDatagrams {
-			c.proto[d] = Failed
-			if c.proto[d.Other()] == Failed {
-				c.start(Failed)
-			}
+	switch {
+	case p != Unknown:
+		c.proto[d] = p
+		if other != Unknown && other != Failed && other != p {
+			c.event("applayer_mismatch_protocol_both_directions")
+		} else if c.parser == nil {
+			c.start(p)
 		}
-		return false
+	case other != Unknown:
+		c.proto[d] = other
+	default:
+		c.proto[d] = Failed
+		c.alp = Failed
+		c.env.Stats.Flows[Failed]++
 	}
-	c.proto[d] = p
-	c.start(p)
-	return c.parser != nil
+	if c.proto[ToServer] == Failed && c.proto[ToClient] == Failed {
+		c.flags |= flagDone
+	}
+	if c.flags&flagTurned != 0 {
+		h := &c.hints
+		h.SrcPort, h.DstPort = h.DstPort, h.SrcPort
+		c.proto[0], c.proto[1] = c.proto[1], c.proto[0]
+		c.total[0], c.total[1] = c.total[1], c.total[0]
+		d = d.Other()
+	}
+	return d
 }

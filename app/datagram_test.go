@@ -308,7 +308,7 @@ func TestIKE(t *testing.T) {
 const sipInvite = "INVITE sip:b@example.org SIP/2.0\r\nVia: SIP/2.0/UDP a\r\nf: <sip:a@example.org>\r\nSubject: x\r\n y\r\nContent-Length: 4\r\n\r\nbody"
 
 func TestSIP(t *testing.T) {
-	c := tell(Unknown, ts(sipInvite), tc("SIP/2.0 180 Ringing now\r\nContent-Length: 0\r\n\r\n"))
+	c := tellOn(5060, Unknown, ts(sipInvite), tc("SIP/2.0 180 Ringing now\r\nContent-Length: 0\r\n\r\n"))
 	for _, x := range []struct {
 		tx   int
 		f    Field

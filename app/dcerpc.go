@@ -304,6 +304,10 @@ func (p *dcerpcParser) parse(c *Conn, d Dir, data []byte) (n, need int) {
 		}
 		l := dcerpcLength(b)
 		if l == 0 {
+			// An error, but only once there is as much as it says of itself.
+			if l = max(int(dcerpcOrder(b).Uint16(b[8:])), dcerpcHeader); len(b) < l {
+				return n, l
+			}
 			c.fail()
 			return n, 0
 		}

@@ -58,14 +58,16 @@ func (*enipParser) maxPending() int { return enipHeader + 1<<16 }
 // probeENIP knows the header on the port of the protocol.
 func probeENIP(in *probeIn) answer {
 	p := in.data
-	if in.dstPort != 44818 {
-		return no
-	}
 	if len(p) < enipHeader {
 		return more
 	}
 	le := binary.LittleEndian
 	cmd, n := le.Uint16(p), le.Uint16(p[2:])
+	switch le.Uint32(p[8:]) {
+	case 0, 1, 2, 3, 0x64, 0x65, 0x69:
+	default:
+		return no // not a status
+	}
 	switch cmd {
 	case 0: // NOP
 		return decided(le.Uint32(p[20:]) == 0)

@@ -247,7 +247,7 @@ func (p *ftpParser) reply(c *Conn, b []byte, long bool) {
 	case "234":
 		if equalFold(t.Command, "auth") {
 			p.finish(t)
-			c.changeProto(Unknown) // TLS by rights, but who knows
+			c.recogniseAnew(TLS, 443)
 			return
 		}
 	}
@@ -355,7 +355,7 @@ func (p *ftpDataParser) parse(c *Conn, d Dir, data []byte) (n, need int) {
 		}
 		if cmd == nil {
 			// A listing, or something else that only happens to come here.
-			c.changeProto(Unknown)
+			c.recogniseAnew(Unknown, 0)
 			return 0, 0
 		}
 		t := &FTPDataTx{Command: cmd.verb}

@@ -504,6 +504,10 @@ func (p *http1) tunnel(c *Conn, s *httpSide, next Proto) {
 		p.bodyDone(c, Dir(d), t)
 		t.reach(Dir(d), StageComplete)
 	}
+	if next == Unknown {
+		c.recogniseAnew(Unknown, 0)
+		return
+	}
 	c.changeProto(next)
 }
 

@@ -85,8 +85,8 @@ func (p *krb5Parser) parse(c *Conn, d Dir, data []byte) (n, need int) {
 		}
 		l := binary.BigEndian.Uint32(b)
 		if l > krb5MaxRecord {
-			c.fail()
-			return n, 0
+			p.lost[d] = true // of nobody: its end is waited for
+			continue
 		}
 		if len(b) < 4+int(l) {
 			return n, 4 + int(l)

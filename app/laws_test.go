@@ -72,9 +72,14 @@ func dumpConn(c *Conn) string {
 // talk gives a conversation to a fresh connection of protocol p (Unknown: to
 // be recognised), cut by cut: it returns the length of the next chunk.
 func talk(p Proto, say []piece, closed bool, cut func(left int) int) *Conn {
+	return talkOn(9999, p, say, closed, cut)
+}
+
+// talkOn is talk to a port of the server.
+func talkOn(port uint16, p Proto, say []piece, closed bool, cut func(left int) int) *Conn {
 	env := NewEnv(Config{})
 	c := new(Conn)
-	h := Hints{SrcPort: 40000, DstPort: 9999}
+	h := Hints{SrcPort: 40000, DstPort: port}
 	if p != Unknown {
 		h.Expected = &Expectation{Proto: p}
 	}
@@ -210,9 +215,12 @@ func fuzzDatagrams(f *testing.F, p Proto, seeds ...[]byte) {
 }
 
 // tell gives datagrams to a fresh connection of protocol p.
-func tell(p Proto, say ...piece) *Conn {
+func tell(p Proto, say ...piece) *Conn { return tellOn(9999, p, say...) }
+
+// tellOn is tell to a port of the server.
+func tellOn(port uint16, p Proto, say ...piece) *Conn {
 	c := new(Conn)
-	h := Hints{Transport: UDP, SrcPort: 40000, DstPort: 9999}
+	h := Hints{Transport: UDP, SrcPort: 40000, DstPort: port}
 	if p != Unknown {
 		h.Expected = &Expectation{Proto: p}
 	}

@@ -130,14 +130,14 @@ func (*modbusParser) maxPending() int { return 6 + 1<<16 }
 // probeModbus knows the header on the port of the protocol.
 func probeModbus(in *probeIn) answer {
 	p := in.data
-	if in.dstPort != 502 { // of the server, as Suricata looks for it
-		return no
-	}
 	if len(p) < modbusHeader+1 {
 		return more
 	}
-	n := binary.BigEndian.Uint16(p[4:])
-	return decided(p[2] == 0 && p[3] == 0 && n >= 2 && n <= modbusMaxUnit-6)
+	n := int(binary.BigEndian.Uint16(p[4:]))
+	if p[2] != 0 || p[3] != 0 || n < 2 || n > modbusMaxUnit-6 {
+		return no
+	}
+	return anyMore(len(p) >= 6+n)
 }
 
 func (p *modbusParser) parse(c *Conn, d Dir, data []byte) (n, need int) {

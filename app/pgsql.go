@@ -76,9 +76,6 @@ func (*pgsqlParser) maxPending() int { return pgsqlMaxMessage + 8 }
 // port of the protocol.
 func probePGSQL(in *probeIn) answer {
 	p := in.data
-	if in.dstPort != 5432 {
-		return no
-	}
 	if in.dir == ToClient {
 		switch p[0] {
 		case 'N', 'S', 'E', 'R':
@@ -97,7 +94,10 @@ func probePGSQL(in *probeIn) answer {
 	case 80877102, 80877103, 80877104:
 		return decided(n == 8 || n == 16)
 	case 196608:
-		return decided(n > 8 && n < 10000)
+		if n <= 8 || n >= 10000 {
+			return no
+		}
+		return anyMore(len(p) >= int(n))
 	}
 	return no
 }

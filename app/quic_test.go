@@ -117,7 +117,7 @@ func TestQUIC(t *testing.T) {
 			}
 		}
 	}
-	if c := tell(Unknown, piece{ToServer, append(quicSeal(quicV1, ToServer, dcid, 0, quicCryptoFrame(0, hello)), make([]byte, 900)...)}); c.Proto() != QUIC {
+	if c := tellOn(443, Unknown, piece{ToServer, append(quicSeal(quicV1, ToServer, dcid, 0, quicCryptoFrame(0, hello)), make([]byte, 900)...)}); c.Proto() != QUIC {
 		t.Errorf("recognised as %v", c.Proto())
 	}
 }

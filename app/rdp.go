@@ -50,6 +50,10 @@ func (p *rdpParser) parse(c *Conn, d Dir, data []byte) (n, need int) {
 		}
 		l := int(binary.BigEndian.Uint16(b[2:]))
 		if b[0] != 3 || l < 7 {
+			if !p.connected && b[0] != 0x16 && b[0] != 3 {
+				c.fail()
+				return n, 0
+			}
 			// Compressed or encrypted packets of another form follow.
 			c.stopEncrypted()
 			return n, 0

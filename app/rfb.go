@@ -124,7 +124,7 @@ func (p *rfbParser) step(c *Conn, b []byte) (n, want int) {
 		}
 		if string(b[:4]) != "RFB " || b[7] != '.' || b[11] != '\n' {
 			t.event(rfbMalformed)
-			c.stop()
+			c.fail()
 			return 12, 0
 		}
 		v := clone(b[4:11])

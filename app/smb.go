@@ -170,8 +170,8 @@ func (p *smbParser) parse(c *Conn, d Dir, data []byte) (n, need int) {
 		if b[0] != 0 || l < 4 {
 			// Session service: requests and answers without interest.
 			if b[0]&0x80 == 0 && b[0] != 0 {
-				c.fail()
-				return n, 0
+				s.lost = true
+				continue
 			}
 			n += 4
 			s.skip = l

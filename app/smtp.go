@@ -109,6 +109,7 @@ type smtpParser struct {
 	bdat     uint64  // bytes left of a chunk
 	bdatLast bool
 	mail     bool // mime is within a message
+	tls      bool // what follows is TLS, but for replies that come before it
 }
 
 func newSMTP() parser { return &smtpParser{} }
@@ -122,6 +123,10 @@ func (*smtpParser) maxPending() int { return smtpMaxDataLine + 2 }
 func (p *smtpParser) parse(c *Conn, d Dir, data []byte) (n, need int) {
 	for n < len(data) {
 		b := data[n:]
+		if p.tls && (d == ToServer || !digit(b[0])) {
+			c.recogniseAnew(TLS, 443)
+			return n, 0
+		}
 		if d == ToServer && p.bdat > 0 {
 			k := p.chunk(b)
 			if k == 0 {
@@ -156,8 +161,10 @@ func (p *smtpParser) parse(c *Conn, d Dir, data []byte) (n, need int) {
 			p.command(c, bytes.TrimSuffix(line, []byte("\r")))
 		default:
 			p.drop[d] = !end
-			p.reply(c, bytes.TrimSuffix(line, []byte("\r")))
-			if c.parser != parser(p) {
+			if !p.tls {
+				p.reply(c, bytes.TrimSuffix(line, []byte("\r")))
+			}
+			if c.Done() {
 				return n, 0
 			}
 		}
@@ -337,8 +344,9 @@ func (p *smtpParser) reply(c *Conn, b []byte) {
 		// The greeting belongs to no command.
 		p.welcomed = true
 		if t == nil {
-			if !bytes.HasPrefix(b, []byte("220")) {
-				p.transaction(c, ToClient).event(smtpInvalidReply)
+			if len(b) < 3 || !digit(b[0]) || !digit(b[1]) || !digit(b[2]) {
+				c.fail()
+				return
 			}
 			p.welcomed = len(b) < 4 || b[3] != '-'
 			return
@@ -351,6 +359,7 @@ func (p *smtpParser) reply(c *Conn, b []byte) {
 		if t != nil {
 			t.event(smtpInvalidReply)
 		}
+		c.fail()
 		return
 	}
 	if len(b) > 3 && b[3] == '-' {
@@ -386,7 +395,7 @@ func (p *smtpParser) reply(c *Conn, b []byte) {
 	case smtpStartTLS:
 		if string(b[:3]) == "220" {
 			p.done()
-			c.changeProto(Unknown) // TLS by rights, but who knows
+			p.tls = true
 		} else if t != nil {
 			t.event(smtpTLSRejected)
 		}

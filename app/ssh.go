@@ -17,7 +17,6 @@ const (
 	// sshMaxKexinit is the longest key exchange message that is read; RFC
 	// 4253 §6.1 makes implementations take packets of 35000 bytes.
 	sshMaxKexinit = 64 << 10
-	sshMaxLines   = 1024 // lines a server may say before its banner
 )
 
 // SSHSide is what one side of an SSH connection says in clear.
@@ -66,8 +65,7 @@ type sshParser struct {
 type sshDir struct {
 	banner    bool
 	encrypted bool
-	long      bool // within a line that is too long
-	lines     int
+	long      bool   // within a line that is too long
 	skip      uint32 // bytes of a packet that is not looked at
 }
 
@@ -167,11 +165,10 @@ func (p *sshParser) line(c *Conn, d Dir, b []byte) {
 		proto, software, ok = bytes.Cut(rest, []byte("-"))
 	}
 	if !ok || len(proto) == 0 {
-		// A server may say other lines first (RFC 4253 §4.2).
+		// A server may say other lines first (RFC 4253 §4.2); not here, where
+		// the first line has made the protocol known.
 		p.tx.event(sshInvalidBanner)
-		if s.lines++; s.lines > sshMaxLines {
-			c.fail()
-		}
+		c.fail()
 		return
 	}
 	if k := bytes.IndexAny(software, " \r"); k >= 0 {

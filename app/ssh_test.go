@@ -21,7 +21,7 @@ func sshKexinit(lists ...string) string {
 
 func sshTalk() []piece {
 	return []piece{
-		tc("welcome\r\nSSH-2.0-OpenSSH_9.6p1 Ubuntu-3\r\n"),
+		tc("SSH-2.0-OpenSSH_9.6p1 Ubuntu-3\r\n"),
 		ts("SSH-2.0-libssh_0.6.3\r\n" + sshKexinit("k1,k2", "h", "ec", "es", "mc", "ms", "cc", "cs", "", "")),
 		tc(sshKexinit("k1,k2", "h", "ec", "es", "mc", "ms", "cc", "cs", "", "")),
 		ts(sshPacket(30, "dh") + sshPacket(21, "") + "cipher text"),
@@ -50,8 +50,12 @@ func TestSSH(t *testing.T) {
 	if !c.Encrypted() || !c.Done() {
 		t.Error("the connection does not say that it is encrypted")
 	}
-	if e := c.Transactions()[0].Base().Events; len(e) != 1 || e[0] != sshInvalidBanner {
-		t.Errorf("events %v, want %v for the line before the banner", e, sshInvalidBanner)
+	if e := c.Transactions()[0].Base().Events; len(e) != 0 {
+		t.Errorf("events %v", e)
+	}
+	c = talk(SSH, []piece{tc("welcome\r\nSSH-2.0-x\r\n")}, false, whole)
+	if e := c.Transactions()[0].Base().Events; len(e) != 1 || e[0] != sshInvalidBanner || !c.Broken() {
+		t.Errorf("events %v, want %v for a line before the banner", e, sshInvalidBanner)
 	}
 	checkLaws(t, SSH, sshTalk())
 }

@@ -151,7 +151,7 @@ func rdpTalk() []piece {
 }
 
 func TestRDP(t *testing.T) {
-	c := talk(Unknown, rdpTalk(), false, whole)
+	c := talkOn(3389, Unknown, rdpTalk(), false, whole)
 	if c.Proto() != RDP || len(c.Transactions()) != 2 {
 		t.Fatalf("%s", dumpConn(c))
 	}
@@ -195,7 +195,7 @@ func nfsTalk() []piece {
 }
 
 func TestNFS(t *testing.T) {
-	c := talk(Unknown, nfsTalk(), true, whole)
+	c := talkOn(2049, Unknown, nfsTalk(), true, whole)
 	if c.Proto() != NFS {
 		t.Fatalf("recognised as %v", c.Proto())
 	}

@@ -172,8 +172,8 @@ func TestTLSRecordsOfOneByte(t *testing.T) {
 
 func TestSSLv2Hello(t *testing.T) {
 	say := []piece{ts("\x80\x1f\x01\x03\x01\x00\x06\x00\x00\x00\x10\x00\x00\x05\x07\x00\xc00123456789abcdef")}
-	c := talk(Unknown, say, false, whole)
-	if c.Proto() != TLS || !c.Transactions()[0].(*TLSTx).Client.SSLv2 {
+	c := talk(TLS, say, false, whole)
+	if !c.Transactions()[0].(*TLSTx).Client.SSLv2 {
 		t.Errorf("%s", dumpConn(c))
 	}
 	checkLaws(t, TLS, say)
