@@ -78,6 +78,13 @@ const (
 // endless is how long a download would be if the client let it.
 const endless = 1 << 40
 
+// noise is what bulk transfers carry: like anything compressed or encrypted.
+func noise() []byte {
+	b := make([]byte, 1<<18)
+	rand.NewChaCha8([32]byte{}).Read(b)
+	return b
+}
+
 // page is what small requests ask for.
 const page = "<html><head><title>A page</title></head><body><p>Hello, world.</p></body></html>\n"
 
@@ -90,9 +97,7 @@ func web(w http.ResponseWriter, r *http.Request) {
 	}
 	w.Header().Set("Content-Type", "application/octet-stream")
 	w.Header().Set("Content-Length", fmt.Sprint(int64(endless)))
-	buf := make([]byte, 1<<18)
-	src := rand.NewChaCha8([32]byte{})
-	src.Read(buf)
+	buf := noise()
 	for {
 		if _, err := w.Write(buf); err != nil {
 			return
@@ -214,7 +219,7 @@ func bulk(ip string, d time.Duration) error {
 		return err
 	}
 	defer c.Close()
-	buf := make([]byte, 1<<18)
+	buf := noise()
 	start := time.Now()
 	for time.Since(start) < d {
 		if _, err := c.Write(buf); err != nil {

@@ -116,6 +116,9 @@ func (c *compiler) indexPattern(s *sig, id uint32, headers map[int32]*headerGrou
 				if s.flags&sigNeedStream != 0 {
 					g[payTCPStream].add(rs, id, p, true)
 				}
+				if s.flags&(sigNeedPacket|sigNeedStream) != 0 {
+					g[payTCPBoth].add(rs, id, p, false)
+				}
 			}
 			if s.protos == nil || s.protos.has(17) {
 				g[payUDP].add(rs, id, p, false)

@@ -18,7 +18,7 @@ type payGroup struct {
 	reach int // where the last of near ends, in bytes from the beginning
 	young [2]youngGroup
 	ports [2]map[uint16]*group // by source and by destination
-	apps  [app.NProto]*group
+	apps  [app.NProto]*group   // with far, and scanned instead
 }
 
 // youngGroup is the patterns of rules that ask for few bytes (stream_size) in one
@@ -57,6 +57,7 @@ func (g *payGroup) add(rs *Ruleset, id uint32, p mpm.Pattern, stream bool) {
 		y.most = max(y.most, most)
 		return
 	}
+	p = s.longPattern(p)
 	for side, set := range [2]int32{s.sport, s.dport} {
 		if set < 0 {
 			continue
@@ -98,7 +99,6 @@ func (g *payGroup) add(rs *Ruleset, id uint32, p mpm.Pattern, stream bool) {
 }
 
 func (g *payGroup) build() {
-	g.far.build()
 	g.near.build()
 	for i := range g.young {
 		g.young[i].build()
@@ -110,14 +110,22 @@ func (g *payGroup) build() {
 	}
 	for _, x := range g.apps {
 		if x != nil {
+			x.pats, x.sigs = append(x.pats, g.far.pats...), append(x.sigs, g.far.sigs...)
 			x.build()
 		}
 	}
+	g.far.build()
 }
 
 // scanPay looks through a payload, or a piece of a stream that begins at start.
 func (w *Worker) scanPay(g *payGroup, data []byte, start uint64, in *Input) {
-	w.scan(&g.far, data)
+	far := &g.far
+	if c := in.conn(); c != nil {
+		if x := g.apps[c.Proto()]; x != nil {
+			far = x
+		}
+	}
+	w.scan(far, data)
 	if start < uint64(g.reach) {
 		w.scan(&g.near, data[:min(len(data), g.reach-int(start))])
 	}
@@ -127,12 +135,7 @@ func (w *Worker) scanPay(g *payGroup, data []byte, start uint64, in *Input) {
 		}
 	}
 	if in.Flow == nil {
-		return // no stream, and no protocol
-	}
-	if c := in.conn(); c != nil {
-		if x := g.apps[c.Proto()]; x != nil {
-			w.scan(x, data)
-		}
+		return // and no stream
 	}
 	for side := range g.young {
 		if y := &g.young[side]; y.m != nil && uint64(in.Flow.StreamSize[side]) <= y.most {
@@ -171,6 +174,21 @@ func (s *sig) nearPattern(fast mpm.Pattern, stream bool) (p mpm.Pattern, reach i
 		}
 	}
 	return p, reach
+}
+
+// longPattern is fast, or another content of the payload that must occur if fast
+// is too short to be looked for at every fourth byte only.
+func (s *sig) longPattern(fast mpm.Pattern) mpm.Pattern {
+	if len(fast.Bytes) >= mpm.Long {
+		return fast
+	}
+	for i := range s.payload.nodes {
+		n := &s.payload.nodes[i]
+		if n.op == opContent && n.flags&nNegated == 0 && len(n.pattern) >= mpm.Long && len(n.pattern) > len(fast.Bytes) && !mpm.Common(n.pattern) {
+			fast = mpm.Pattern{Bytes: n.pattern, NoCase: n.flags&nNocase != 0}
+		}
+	}
+	return fast
 }
 
 // youth says up to which length of which direction the rule can match.

@@ -86,6 +86,7 @@ func (r *Ruleset) Rules() []*Info {
 const (
 	payTCPPacket = iota // payloads of TCP packets
 	payTCPStream        // pieces of TCP streams
+	payTCPBoth          // payloads that are packet and piece in one
 	payUDP
 	payOther
 	nPayload

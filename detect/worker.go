@@ -457,9 +457,10 @@ func (w *Worker) rawReadable(in *Input) bool {
 func (w *Worker) scanPayload(g *[nPayload]payGroup, proto uint8, payload []byte, in *Input) {
 	switch proto {
 	case packet.ProtoTCP:
-		w.scanPay(&g[payTCPPacket], payload, 0, in)
-		if !in.InStream {
-			w.scanPay(&g[payTCPStream], payload, 0, in)
+		if in.InStream {
+			w.scanPay(&g[payTCPPacket], payload, 0, in)
+		} else {
+			w.scanPay(&g[payTCPBoth], payload, 0, in)
 		}
 	case packet.ProtoUDP:
 		w.scanPay(&g[payUDP], payload, 0, in)

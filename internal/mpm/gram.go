@@ -74,6 +74,15 @@ const common = "GET / HTTP/1.1\r\nHost: www.\r\nUser-Agent: Mozilla/5.0 (Windows
 	"\x00\x00\x00\x00\x00\x00\x00\x00\xff\xff\xff\xff\xff\xff\xff\xff\x00\x00\x00\x01\x00\x00\x00\x02" +
 	"                \t\t\t\t\t\r\n\r\nAAAAAAAAAAAA....////\\\\\\\\----====____0000000011111111%20%20%%%%"
 
+// Long is the length from which patterns cost least: a set without shorter ones
+// is looked for at every fourth byte.
+const Long = gramLen + 3
+
+// Common says whether a pattern stands in text that most traffic contains.
+func Common(pattern []byte) bool {
+	return bytes.Contains(bytes.ToLower([]byte(common)), bytes.ToLower(pattern))
+}
+
 // build chooses for each pattern the four bytes that are rarest, among the set's own
 // patterns (which look like the traffic they are written for) and in common text,
 // and spreads patterns over many keys so that no input meets a long bucket.
@@ -99,7 +108,7 @@ func (t *gramTable) build(m *Matcher, pats, short []uint32) {
 	t.stride = 1
 	if len(short) == 0 {
 		switch shortest := m.pats[order[0]].n; {
-		case shortest >= gramLen+3:
+		case shortest >= Long:
 			t.stride = 4
 		case shortest >= gramLen+1:
 			t.stride = 2

@@ -175,7 +175,7 @@ func (m *Matcher) takeFew(two, short, gram []uint32) (_, _, _ []uint32) {
 	for _, take := range [...]struct {
 		length uint32
 		most   int
-	}{{1<<32 - 1, 2}, {gramLen + 2, 8}, {gramLen, 8}} {
+	}{{1<<32 - 1, 2}, {Long - 1, 8}, {gramLen, 8}} {
 		fold := func(d uint32) bool { return m.pats[d].n <= take.length && m.pats[d].nocase }
 		longer := func(d uint32) bool { return m.pats[d].n > take.length }
 		all := slices.Concat(two, short, gram)
