@@ -54,7 +54,7 @@ type Matcher struct {
 	empty []uint32 // distinct patterns without bytes
 	one   []single
 	ones  [4]uint64 // the bytes of one
-	few   []uint32  // short patterns of which there are only these
+	few   []uint32  // patterns of which there are only these
 	pairs []*pairTable
 	gram  gramTable
 	pre   trie
@@ -169,20 +169,33 @@ func Build(ps []Pattern) *Matcher {
 }
 
 // takeFew takes patterns out of the lists that are rather searched for one by one,
-// which costs less than a look at every position: all of them if there are one or
-// two, else a few short ones that keep the others from a stride of 4, or of 2.
+// which costs less than a look at every position: those of two bytes if there are
+// a few; all of the others, or else the short ones that keep them from a stride of 4,
+// or of 2.
 func (m *Matcher) takeFew(two, short, gram []uint32) (_, _, _ []uint32) {
-	for _, take := range [...]struct {
+	take := func(from []uint32, length uint32, most int) bool {
+		var few []uint32
+		for _, d := range from {
+			if p := &m.pats[d]; p.n <= length {
+				if p.nocase || len(few) == most {
+					return false
+				}
+				few = append(few, d)
+			}
+		}
+		m.few = append(m.few, few...)
+		return true
+	}
+	if take(two, 2, 8) {
+		two = nil
+	}
+	longer := slices.Concat(short, gram)
+	for _, t := range [...]struct {
 		length uint32
 		most   int
-	}{{1<<32 - 1, 2}, {Long - 1, 8}, {gramLen, 8}} {
-		fold := func(d uint32) bool { return m.pats[d].n <= take.length && m.pats[d].nocase }
-		longer := func(d uint32) bool { return m.pats[d].n > take.length }
-		all := slices.Concat(two, short, gram)
-		few := slices.DeleteFunc(slices.Clone(all), longer)
-		if len(few) <= take.most && !slices.ContainsFunc(all, fold) {
-			m.few = few
-			return nil, nil, slices.DeleteFunc(all, func(d uint32) bool { return !longer(d) })
+	}{{1<<32 - 1, 4}, {Long - 1, 8}, {gramLen, 8}} {
+		if take(longer, t.length, t.most) {
+			return two, nil, slices.DeleteFunc(longer, func(d uint32) bool { return m.pats[d].n <= t.length })
 		}
 	}
 	return two, short, gram
