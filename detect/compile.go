@@ -484,6 +484,9 @@ func (b *builder) finish() ([]sig, error) {
 	positive := false
 	for _, l := range b.lists {
 		foldCase(l)
+		if err := b.hostCase(l); err != nil {
+			return nil, err
+		}
 		l.propagate()
 		for i := range l.nodes {
 			positive = positive || l.nodes[i].op == opContent && l.nodes[i].flags&nNegated == 0
@@ -538,6 +541,19 @@ func foldCase(l *list) {
 	}
 }
 
+// hostCase refuses what cannot be meant: http.host is in lower case.
+func (b *builder) hostCase(l *list) error {
+	if l.def.field != app.HTTPHost || len(l.def.transforms) > 0 {
+		return nil
+	}
+	for i := range l.nodes {
+		if n := &l.nodes[i]; n.op == opContent && (n.flags&nNocase != 0 || !bytes.Equal(n.pattern, lowered(n.pattern))) {
+			return b.fail(0, "http.host is in lower case, the content "+strconv.Quote(string(n.pattern))+" asks for more", "write it in lower case without nocase, or use http.host.raw")
+		}
+	}
+	return nil
+}
+
 // propagate hands places on along the chain as Suricata does: a content that
 // stands behind a bare one by a distance cannot begin before the length of
 // that one, also if that one is negated and so has no place at all.
@@ -570,7 +586,7 @@ func (b *builder) anyPlace() {
 	for _, l := range b.lists {
 		for i := range l.nodes {
 			n := &l.nodes[i]
-			if n.op == opContent && (best == nil || len(n.pattern) > len(best.pattern) || len(n.pattern) == len(best.pattern) && distinct(n.pattern) > distinct(best.pattern)) {
+			if n.op == opContent && (best == nil || len(n.pattern) > len(best.pattern) || len(n.pattern) == len(best.pattern) && strength(n.pattern) > strength(best.pattern)) {
 				best = n
 			}
 		}
@@ -580,38 +596,42 @@ func (b *builder) anyPlace() {
 	}
 }
 
-func distinct(p []byte) (n int) {
-	for i, c := range p {
-		if bytes.IndexByte(p[:i], c) < 0 {
-			n++
-		}
-	}
-	return n
-}
-
 // payloadKind decides whether contents of the payload are matched on packets,
 // on the stream, or on both.
 func (b *builder) payloadKind() error {
 	s := &b.s
 	var pl *list
 	for _, l := range b.lists {
-		if l.def.special == bufPayload && len(l.nodes) > 0 {
+		switch {
+		case l.def.special == bufPayload && len(l.nodes) > 0:
 			pl = l
+		case l.def.special >= bufIPv4Header && l.def.special <= bufICMPv6Header:
+			s.flags |= sigNeedPacket | sigRealPacket // a header
 		}
+	}
+	switch {
+	case s.flags&(sigNeedPacket|sigTx) == sigNeedPacket|sigTx:
+		return b.fail(0, "keywords of packets and of application layers in one rule", "a packet has no transaction: make two rules and join them by flowbits")
+	case s.flags&sigNeedStream != 0 && s.flags&sigNeedPacket != 0:
+		return b.fail(0, "keywords of packets in a rule on streams", "write tcp instead of tcp-stream, or leave flow:only_stream out")
 	}
 	if pl == nil {
 		return nil
 	}
-	tcp := s.protos == nil || s.protos.has(6)
-	if !tcp {
-		s.flags |= sigNeedPacket
+	if s.protos != nil && !s.protos.has(6) {
+		if s.flags&sigNeedStream == 0 {
+			s.flags |= sigNeedPacket
+		}
 		return nil
 	}
+	asn1 := 0
 	for i := range pl.nodes {
-		if pl.nodes[i].replace != nil {
-			s.flags |= sigNeedPacket
-			s.flags |= sigReplace
+		if pl.nodes[i].op == opASN1 {
+			asn1++
 		}
+	}
+	if asn1 == len(pl.nodes) {
+		s.flags |= sigNeedPacket
 	}
 	if s.flags&(sigNeedPacket|sigNeedStream) != 0 {
 		return nil
@@ -664,7 +684,6 @@ func (b *builder) buildLists(fastList *list) error {
 			}
 		case d.special == bufBase64:
 		case d.field == app.NoField:
-			s.flags |= sigNeedPacket
 			s.pktBufs = append(s.pktBufs, pbuf{buf: l.buf, chain: ch})
 		default:
 			for dir := app.ToServer; dir <= app.ToClient; dir++ {
@@ -725,21 +744,23 @@ func engineRank(e *engine) int {
 func (b *builder) classify() {
 	s := &b.s
 	switch {
+	case len(s.pktBufs) > 0:
+		s.kind = kindPacket
 	case s.flags&sigTx != 0:
 		s.kind = kindTx
-	case b.hasEvent && s.payload == nil:
+	case b.hasEvent && s.payload == nil && s.apps == 0:
 		s.kind = kindDecodeOnly
 	case s.payload != nil && s.flags&(sigNeedPacket|sigNeedStream) == sigNeedPacket|sigNeedStream && b.tcp():
 		s.kind = kindPacketStream
 	case s.payload != nil && s.flags&sigNeedStream != 0:
 		s.kind = kindStream
-	case s.payload != nil || len(s.pktBufs) > 0:
+	case s.payload != nil:
 		s.kind = kindPacket
-	case s.flags&sigProtoDetect != 0 && s.onlyConds(condAppProto):
+	case s.flags&sigProtoDetect != 0 && s.payload == nil && s.flow&^(flowToServer|flowToClient) == 0 && s.hostConds(condAppProto):
 		s.kind = kindProtoOnly
 	case s.apps != 0:
 		s.kind = kindApp
-		if s.flags&sigNeedPacket != 0 {
+		if s.flags&sigNeedPacket != 0 || len(s.conds) > 0 || s.flow&^(flowToServer|flowToClient) != 0 {
 			s.kind = kindPacket
 		}
 	case s.flow == 0 && s.addressConds() && b.proto != "pkthdr":
@@ -756,13 +777,6 @@ func (b *builder) tcp() bool { return b.s.protos == nil || b.s.protos.has(6) }
 
 // addressConds: the conditions of the rule go with an address look-up.
 func (s *sig) addressConds() bool {
-	for i := range s.conds {
-		switch s.conds[i].op {
-		case condSameIP, condXbit, condHostbit, condIPRep:
-		default:
-			return false
-		}
-	}
 	for i := range s.post {
 		switch s.post[i].op {
 		case effFlowbitSet, effXbitSet, effXbitUnset, effXbitToggle, effHostbitSet, effHostbitUnset, effHostbitToggle, effTag:
@@ -770,15 +784,16 @@ func (s *sig) addressConds() bool {
 			return false
 		}
 	}
-	return true
+	return s.hostConds(0)
 }
 
-func (s *sig) onlyConds(op condOp) bool {
-	if s.payload != nil || s.flags&sigTx != 0 || len(s.pktBufs) > 0 {
-		return false
-	}
+// hostConds: the rule asks for nothing but what is known of hosts, and maybe
+// for op.
+func (s *sig) hostConds(op condOp) bool {
 	for i := range s.conds {
-		if s.conds[i].op != op {
+		switch s.conds[i].op {
+		case condXbit, condHostbit, condIPRep, op:
+		default:
 			return false
 		}
 	}

@@ -1,6 +1,7 @@
 package detect
 
 import (
+	"bytes"
 	"net/netip"
 	"slices"
 	"sort"
@@ -163,8 +164,9 @@ type fastPattern struct {
 	anchor mpm.Anchor
 }
 
-// chooseFast picks the fast pattern: the operator's, else the longest content
-// that must occur, where buffers of transactions go before the payload.
+// chooseFast picks the fast pattern as Suricata does: the operator's; else, of
+// the contents that must occur, one of a buffer of transactions or headers before one of the payload
+// or of the HTTP buffers that say little, the longest, the strongest.
 func (b *builder) chooseFast() (fastPattern, *list) {
 	best := fastPattern{buf: -1}
 	var bestList *list
@@ -174,20 +176,22 @@ func (b *builder) chooseFast() (fastPattern, *list) {
 			continue
 		}
 		exact := l.def.kind == app.KindText && l.def.field != app.NoField
+		weak := false
+		switch l.def.field {
+		case app.HTTPMethod, app.HTTPStatCode, app.HTTPStatMsg:
+			weak = true
+		}
 		for i := range l.nodes {
 			n := &l.nodes[i]
 			if n.op != opContent || n.flags&nNegated != 0 {
 				continue
 			}
-			sc := min(len(n.pattern), 64) * 4
-			if uniform(n.pattern) {
-				sc = 1
-			}
-			if l.def.special != bufPayload {
-				sc += 1000
+			sc := len(n.pattern)<<20 + strength(n.pattern)
+			if l.def.special != bufPayload && !weak {
+				sc += 1 << 40
 			}
 			if n.flags&nFast != 0 {
-				sc += 100000
+				sc += 1 << 41
 			}
 			if sc <= score {
 				continue
@@ -201,6 +205,25 @@ func (b *builder) chooseFast() (fastPattern, *list) {
 		}
 	}
 	return best, bestList
+}
+
+// strength says how rare a pattern is likely to be, for patterns of the same
+// length: what repeats counts least, letters less than other bytes, those
+// least that are neither text nor filler most.
+func strength(p []byte) (n int) {
+	for i, c := range p {
+		switch {
+		case bytes.IndexByte(p[:i], c) >= 0:
+			n++
+		case c|0x20 >= 'a' && c|0x20 <= 'z':
+			n += 3
+		case c >= 0x20 && c < 0x7f || c <= 1 || c == 0xff:
+			n += 4
+		default:
+			n += 6
+		}
+	}
+	return n
 }
 
 // anchorOf says at which end of the buffer a content must lie. Only where the
@@ -226,15 +249,6 @@ func anchorOf(l *list, n *node) mpm.Anchor {
 		return mpm.Suffix
 	}
 	return mpm.Anywhere
-}
-
-func uniform(p []byte) bool {
-	for _, c := range p {
-		if c != p[0] {
-			return false
-		}
-	}
-	return len(p) < 4
 }
 
 // ipIndex finds the rules that ask for addresses only.

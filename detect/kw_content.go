@@ -236,8 +236,10 @@ func kwReplace(b *builder, v string) error {
 	if l.def.special != bufPayload {
 		return b.fail(0, "only contents of the payload can be replaced", "")
 	}
-	n.replace = p
-	b.s.flags |= sigNeedPacket | sigReplace
+	if b.c.cfg.Inline { // a sensor changes nothing
+		n.replace = p
+		b.s.flags |= sigReplace
+	}
 	return nil
 }
 

@@ -44,6 +44,10 @@ func kwPcre(b *builder, v string) error {
 	if !strings.HasPrefix(body, `"`) {
 		return b.fail(0, "the expression has no quotes", `write pcre:"/…/i";`)
 	}
+	if strings.HasPrefix(body, `"m/`) {
+		body = `"` + body[2:]
+		off++
+	}
 	end := strings.LastIndexByte(body, '"')
 	if end < 2 || body[1] != '/' {
 		return b.fail(off, "the expression does not begin with a slash", `write pcre:"/…/i";`)

@@ -221,7 +221,7 @@ func (w *Worker) inspectRule(in *Input, tx app.Tx, b *app.TxBase, sd *txDir, id 
 		met = sd.rules[at].met
 	} else {
 		w.Stats.Candidates++
-		if !s.apps.Has(b.Proto) || !w.headerTx(s, in) || !w.conds(s, in) {
+		if !s.apps.Has(b.Proto) || !w.headerTx(s, in) || !w.conds(s, in) || !w.pktBuffers(s, in.Packet) {
 			return
 		}
 	}

@@ -485,6 +485,9 @@ func (w *Worker) pktBuffers(s *sig, p *packet.Packet) bool {
 func (w *Worker) payload(s *sig, c *chain, in *Input, payload []byte) (ok, stream bool) {
 	if s.flags&sigNeedStream != 0 && len(in.Raw) > 0 && w.rawReadable(in) {
 		if w.m.match(c, in.Raw, in.RawOffset) {
+			if s.flags&sigReplace != 0 && len(payload) > 0 {
+				w.onPacket(c, payload) // what is replaced lies in the packet
+			}
 			return true, true
 		}
 	}
@@ -494,10 +497,16 @@ func (w *Worker) payload(s *sig, c *chain, in *Input, payload []byte) (ok, strea
 	if len(payload) == 0 || s.flow&flowOnlyStream != 0 {
 		return false, false
 	}
+	return w.onPacket(c, payload), false
+}
+
+// onPacket matches contents on the packet's payload; there they may be
+// replaced.
+func (w *Worker) onPacket(c *chain, payload []byte) bool {
 	w.m.packet = true
-	ok = w.m.match(c, payload, 0)
+	ok := w.m.match(c, payload, 0)
 	w.m.packet = false
-	return ok, false
+	return ok
 }
 
 // payloadOf is what rules take for the payload: that of TCP, UDP, ICMP and SCTP,
