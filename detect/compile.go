@@ -514,7 +514,7 @@ func (b *builder) finish() ([]sig, error) {
 	}
 	s.num = b.c.num
 	b.c.num++
-	if b.r.Arrow != rule.Both {
+	if b.r.Arrow != rule.Both || s.src == s.dst && s.sport == s.dport {
 		return []sig{*s}, nil
 	}
 	s.flags |= sigBidirectional
