@@ -232,6 +232,9 @@ func (t *Tracker) Raw(s *TCP, d Dir) (data []byte, off uint64) {
 		if t.ahead.h == h && !t.cfg.Strict {
 			return t.rawAhead(h)
 		}
+		if t.cfg.Inline && t.repeat.end > t.repeat.off && t.res.Dir == d {
+			return t.rawAgain(h, t.chunk[d])
+		}
 		return nil, from
 	}
 	n := to - from
@@ -249,6 +252,31 @@ func (t *Tracker) Raw(s *TCP, d Dir) (data []byte, off uint64) {
 		return nil, from
 	} else {
 		from -= min(uint64(t.cfg.RawOverlap), from-max(h.start, h.solid))
+	}
+	return h.data[from-h.start : to-h.start], from
+}
+
+// rawAgain is what is looked at inline when a segment is repeated before it was
+// acknowledged: a chunk about its place.
+func (t *Tracker) rawAgain(h *half, chunk uint64) (data []byte, off uint64) {
+	from, to := max(h.start, h.solid), h.edge
+	lo, hi := max(t.repeat.off, from), min(t.repeat.end, to)
+	if hi <= lo {
+		return nil, h.raw
+	}
+	if n := hi - lo; chunk <= n {
+		chunk = n + chunk/3
+	}
+	switch {
+	case to-from <= chunk:
+	case lo == from:
+		to = lo + chunk
+	case hi == to:
+		from = hi - chunk
+	default:
+		side := (chunk - (hi - lo)) / 2
+		from = max(from, lo-min(lo, side))
+		to = min(to, hi+side)
 	}
 	return h.data[from-h.start : to-h.start], from
 }
@@ -364,7 +392,9 @@ func (t *Tracker) insert(s *TCP, h *half, g *segment) {
 		data = data[first-off:]
 		off = first
 	}
-	t.res.Retransmission = end <= h.edge
+	if t.res.Retransmission = end <= h.edge; t.res.Retransmission {
+		t.repeat = span{off, end}
+	}
 	if t.cfg.Inline {
 		t.insertInline(h, off, data, pos)
 	} else {

@@ -103,6 +103,7 @@ type Tracker struct {
 	pending pending
 	ahead   pending   // out of order and kept already, when not strict
 	ending  bool      // not strict, and a side of the session has ended
+	repeat  span      // of the packet under Update, if it repeats what is there
 	seen    bool      // the payload of the packet under Update was looked at
 	safe    [2]uint64 // acknowledged before the packet under Update
 	events  [12]Event
@@ -315,7 +316,7 @@ func (t *Tracker) Update(s *TCP, p *packet.Packet, dir Dir) *Result {
 	r := &t.res
 	*r = Result{Events: t.events[:0], Edits: t.edits[:0], Exception: Ignore, Dir: dir}
 	t.pending, t.ahead = pending{}, pending{}
-	t.seen = false
+	t.seen, t.repeat = false, span{}
 	g := &t.seg
 	if !g.set(p, dir) {
 		return r
