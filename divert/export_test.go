@@ -1,5 +1,11 @@
 package divert
 
+import (
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
 // InstallAs installs with an ownership that a newer kernel would not choose, so
 // that one kernel can test what the older ones do.
 func InstallAs(spec Spec, o Ownership) (*Diversion, error) { return install(spec, o) }
@@ -37,3 +43,21 @@ func CommitBroken(spec Spec) (what string, err error) {
 
 // InodeOf is inodeOf.
 func InodeOf(text string, portid uint32) string { return inodeOf(text, portid) }
+
+// Overrun fills the socket of d's Watch until the kernel gives up telling, with
+// events that change makes, and returns what waits for the next event of ours.
+func Overrun(d *Diversion, change func()) (wait func(time.Duration) error, err error) {
+	if err := d.monitor.SetReadBuffer(4096); err != nil {
+		return nil, err
+	}
+	if err := d.monitor.JoinGroup(unix.NFNLGRP_NFTABLES); err != nil {
+		return nil, err
+	}
+	for range 50 {
+		change()
+	}
+	return func(limit time.Duration) error {
+		_ = d.monitor.SetReadDeadline(time.Now().Add(limit))
+		return waitForOurs(d.monitor)
+	}, nil
+}

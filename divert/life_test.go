@@ -181,6 +181,35 @@ func TestTakeOverOther(t *testing.T) {
 	}
 }
 
+// TestWatchAfterOverrun: when events were lost, what comes after the comparison
+// is not lost untold.
+func TestWatchAfterOverrun(t *testing.T) {
+	if !inNamespace(t) {
+		return
+	}
+	d, err := divert.InstallAs(divert.Spec{}, divert.Unowned)
+	must(t, err)
+	defer d.Remove()
+	c, err := nftables.New()
+	must(t, err)
+	wait, err := divert.Overrun(d, func() {
+		x := c.AddTable(&nftables.Table{Name: "other", Family: nftables.TableFamilyINet})
+		c.DelTable(x)
+		must(t, c.Flush())
+	})
+	must(t, err)
+	must(t, wait(10*time.Second)) // says that events were lost
+	c.FlushChain(&nftables.Chain{Name: "input", Table: &nftables.Table{Name: "garita", Family: nftables.TableFamilyINet}})
+	must(t, c.Flush())
+	if err := wait(10 * time.Second); err != nil {
+		t.Errorf("the change after the overrun was not told: %v", err)
+	}
+	var changed *divert.ChangedError
+	if err := d.Check(); !errors.As(err, &changed) {
+		t.Errorf("Check says %v", err)
+	}
+}
+
 func TestWatch(t *testing.T) {
 	if !inNamespace(t) {
 		return

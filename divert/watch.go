@@ -8,6 +8,8 @@ import (
 
 	"github.com/mdlayher/netlink"
 	"golang.org/x/sys/unix"
+
+	"github.com/garita/garita/internal/nfnl"
 )
 
 // Watch blocks until the table is no longer as it was installed and returns a
@@ -87,13 +89,17 @@ func (d *Diversion) watchError(ctx context.Context, err error) error {
 	return err
 }
 
-// waitForOurs returns when an event names one of our tables, or when events
-// were lost.
+// waitForOurs returns when an event names one of our tables, or when events were
+// lost; then what waited is thrown away, so that none is lost untold after it.
 func waitForOurs(nl *netlink.Conn) error {
 	for {
 		msgs, err := nl.Receive()
 		if errors.Is(err, unix.ENOBUFS) {
-			return nil
+			raw, err := nl.SyscallConn()
+			if err != nil {
+				return err
+			}
+			return nfnl.Drain(raw)
 		}
 		if err != nil {
 			return err

@@ -15,6 +15,8 @@ import (
 
 	"github.com/mdlayher/netlink"
 	"golang.org/x/sys/unix"
+
+	"github.com/garita/garita/internal/nfnl"
 )
 
 // Link is one interface.
@@ -155,7 +157,10 @@ func (c *Cache) follow() error {
 			learn(m, msgs)
 			c.known.Store(&m)
 		case errors.Is(err, unix.ENOBUFS): // some were lost: start over
-			err := c.drain()
+			raw, err := c.conn.SyscallConn()
+			if err == nil {
+				err = nfnl.Drain(raw)
+			}
 			if err == nil {
 				err = c.ask()
 			}
@@ -171,24 +176,6 @@ func (c *Cache) follow() error {
 			return fmt.Errorf("following interfaces: %w", err)
 		}
 	}
-}
-
-// drain throws away what waits. After an overrun the kernel drops every
-// multicast, and tells no more of it, until the socket has been read empty: who
-// asks before that may get an answer that nothing will correct.
-func (c *Cache) drain() error {
-	raw, err := c.conn.SyscallConn()
-	if err != nil {
-		return err
-	}
-	var b [1]byte
-	return raw.Read(func(fd uintptr) bool {
-		for {
-			if _, _, err := unix.Recvfrom(int(fd), b[:], unix.MSG_DONTWAIT); err != nil && err != unix.EINTR && err != unix.ENOBUFS {
-				return true
-			}
-		}
-	})
 }
 
 // learn puts what messages say into m, and forgets those that are gone if they

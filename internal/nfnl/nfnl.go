@@ -1,6 +1,6 @@
-// Package nfnl is what the readers of nfnetlink share (nfqueue, nflog):
-// messages and attributes laid out and walked in place, bursts of datagrams in
-// one system call, and the kernel's answers.
+// Package nfnl is what users of netlink share: messages and attributes laid out
+// and walked in place, bursts of datagrams in one system call, the kernel's
+// answers, and what to do after an overrun.
 //
 // The wire format is that of include/uapi/linux/netlink.h and
 // netfilter/nfnetlink.h. Lengths and types are in the host's byte order, what
@@ -10,6 +10,7 @@ package nfnl
 import (
 	"bytes"
 	"encoding/binary"
+	"syscall"
 
 	"golang.org/x/sys/unix"
 )
@@ -110,6 +111,21 @@ func (c *Attrs) U32(v []byte) uint32 {
 		return 0
 	}
 	return BE.Uint32(v)
+}
+
+// Drain throws away what waits in a netlink socket. After an overrun (ENOBUFS) the
+// kernel drops every multicast, and tells no more of it, until the socket has been
+// read empty: who asks for a state before that may get an answer that nothing will
+// correct.
+func Drain(c syscall.RawConn) error {
+	var b [1]byte
+	return c.Read(func(fd uintptr) bool {
+		for {
+			if _, _, err := unix.Recvfrom(int(fd), b[:], unix.MSG_DONTWAIT); err != nil && err != unix.EINTR && err != unix.ENOBUFS {
+				return true
+			}
+		}
+	})
 }
 
 // ParseReply reads NLMSG_ERROR, which is the kernel's acknowledgement (errno 0)
