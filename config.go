@@ -7,11 +7,9 @@ import (
 	"path/filepath"
 	"sort"
 	"strconv"
-	"strings"
 
 	"github.com/garita/garita/detect"
 	"github.com/garita/garita/divert"
-	"github.com/garita/garita/eve"
 	"github.com/garita/garita/internal/conf"
 	"github.com/garita/garita/policy"
 	"github.com/garita/garita/rule"
@@ -20,9 +18,10 @@ import (
 // FileConfig is what a configuration file says.
 type FileConfig struct {
 	Config
-	// EveFile is the file for records, relative to LogDir; "" if eve-log is
-	// off.
-	EveFile string
+	// Logs are the files for records; none if no eve-log is on.
+	Logs []LogFile
+	// NameCapture: records name the capture that is replayed.
+	NameCapture bool
 	// LogDir is default-log-dir.
 	LogDir string
 	// Warnings name, once each, the sections that have no meaning here.
@@ -59,7 +58,7 @@ func LoadConfig(file string, set []string) (*FileConfig, error) {
 	r := reader{n: n, file: file, c: c}
 	r.vars()
 	r.rules()
-	r.eve()
+	r.outputs()
 	r.stream()
 	r.defrag()
 	r.flow()
@@ -151,90 +150,6 @@ func under(dir, name string) string {
 		return name
 	}
 	return filepath.Join(dir, name)
-}
-
-func (r *reader) eve() {
-	o := r.n.Get("outputs.eve-log")
-	if o == nil || !o.Bool("enabled", false) {
-		return
-	}
-	r.c.EveFile = o.String("filename", "eve.json")
-	e := &r.c.Eve
-	e.CommunityID = o.Bool("community-id", false)
-	if s, err := strconv.ParseUint(o.String("community-id-seed", "0"), 10, 16); err == nil {
-		e.CommunityIDSeed = uint16(s)
-	} else {
-		r.bad("outputs.eve-log.community-id-seed", err)
-	}
-	e.XFF = o.Bool("xff.enabled", false)
-	e.JA3 = r.n.Bool("app-layer.protocols.tls.ja3-fingerprints", false)
-	e.Hassh = r.n.Bool("app-layer.protocols.ssh.hassh", false)
-	types := o.Get("types")
-	if types == nil {
-		return
-	}
-	for _, k := range types.Kids {
-		name, sub := k.Value, (*conf.Node)(nil)
-		if !k.Scalar && len(k.Kids) > 0 {
-			name, sub = k.Kids[0].Name, k.Kids[0]
-		}
-		if sub != nil && !sub.Bool("enabled", true) {
-			continue
-		}
-		t, ok := eve.TypeByName(name)
-		if !ok {
-			r.c.Warnings = append(r.c.Warnings, "outputs.eve-log.types: "+name+" records are not written")
-			continue
-		}
-		e.Types |= t
-		switch {
-		case sub == nil:
-		case t == eve.Alert:
-			e.Payload = sub.Bool("payload", false)
-			e.Printable = sub.Bool("payload-printable", false)
-			e.Packet = sub.Bool("packet", false)
-			e.HTTPBody = sub.Bool("http-body", false)
-			e.HTTPBodyPrintable = sub.Bool("http-body-printable", false)
-			if v, err := sub.Size("payload-buffer-size", 0); err == nil {
-				e.PayloadMax = int(min(v, 1<<30))
-			} else {
-				r.bad("outputs.eve-log.types.alert", err)
-			}
-			e.NoMetadata = !sub.Bool("metadata", true)
-			e.Verdict = sub.Bool("verdict", false)
-		case t == eve.Anomaly:
-			for _, a := range [...]struct {
-				name string
-				t    eve.AnomalyTypes
-				on   bool
-			}{{"decode", eve.AnomalyDecode, false}, {"stream", eve.AnomalyStream, false}, {"applayer", eve.AnomalyAppLayer, true}} {
-				if sub.Bool("types."+a.name, a.on) {
-					e.Anomalies |= a.t
-				}
-			}
-		case t == eve.FileInfo:
-			if h := sub.Get("force-hash"); h != nil {
-				for _, v := range values(h) {
-					for name, s := range map[string]eve.Sums{"md5": eve.MD5, "sha1": eve.SHA1, "sha256": eve.SHA256} {
-						if strings.Contains(v, name) {
-							e.Sums |= s
-						}
-					}
-				}
-				r.c.App.HashFiles = r.c.App.HashFiles || e.Sums != 0
-			}
-		case t == eve.TLS:
-			e.NoTLSResumption = !sub.Bool("session-resumption", true)
-			e.JA4 = e.JA4 || sub.Bool("ja4", false)
-		case t == eve.QUIC:
-			e.JA4 = e.JA4 || sub.Bool("ja4", false)
-		case t == eve.DHCP:
-			e.DHCPExtended = sub.Bool("extended", false)
-		case t == eve.Drop:
-			e.AllDrops = sub.String("flows", "start") == "all"
-			e.Verdict = e.Verdict || sub.Bool("verdict", false)
-		}
-	}
 }
 
 func (r *reader) divert() {

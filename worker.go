@@ -573,6 +573,7 @@ func (w *worker) flowInfo(f *flow.Flow[conn]) *eve.FlowInfo {
 	}
 	if c.app != nil {
 		i.AppKnown = true
+		i.Txs = c.app.Transactions()
 		i.App, i.AppOrig = c.app.Proto(), c.app.OrigProto()
 		if i.App != app.FTPData {
 			i.Parent = 0 // the announced port was used for something else
@@ -614,7 +615,8 @@ func (w *worker) retire(p *packet.Packet, f *flow.Flow[conn], ended bool) {
 		return
 	}
 	done := false
-	if w.log != nil {
+	// As in Suricata, what was under way in a dropped flow has no record.
+	if w.log != nil && !(ended && w.inline && f.Value.det.Action().Drops()) {
 		w.logTransactions(p, f, c, w.in.Dir)
 	}
 	for n, tx := range c.Transactions() {

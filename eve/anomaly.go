@@ -15,6 +15,8 @@ const (
 	AnomalyDecode AnomalyTypes = 1 << iota
 	AnomalyStream
 	AnomalyAppLayer
+	// NoAnomaly is none of them: 0 means the default.
+	NoAnomaly
 )
 
 // Anomalies writes what is odd about a packet: in its headers, and in how it
@@ -50,6 +52,9 @@ func (l *Logger) anomaly(p *packet.Packet, f *FlowInfo, typ, prefix, name string
 	o.b = append(o.b, prefix...)
 	o.b = append(append(o.b, name...), '"')
 	o.close()
+	if l.cfg.PacketHeader {
+		l.packetHeader(o, p)
+	}
 	l.end()
 }
 

@@ -200,8 +200,11 @@ func inAlerts(tx app.Tx) bool {
 // alertTx adds what alerts say of the transaction they belong to. d is the
 // direction of the packet.
 func (l *Logger) alertTx(o *object, tx app.Tx, d app.Dir) {
-	if inAlerts(tx) {
+	if inAlerts(tx) && !l.cfg.NoApp {
 		l.txObject(o, tx)
+	}
+	if l.cfg.NoRuleMetadata {
+		return // files go with it, as in Suricata
 	}
 	b := tx.Base()
 	any := false

@@ -77,6 +77,14 @@ func TypeByName(s string) (Types, bool) {
 // payloads.
 type Config struct {
 	Types Types // 0 means Default
+	// Also are other outputs. Only is what the first one then gets, 0 for all.
+	Also []Output
+	Only Types
+	// Prefix begins every line of the first output.
+	Prefix string
+	// NoTotals leaves the sums over the workers out of stats records, Threads
+	// adds what each worker counted, Deltas what came since the record before.
+	NoTotals, Threads, Deltas bool
 	// Payload adds the payload of alerts, in base64; Printable, as text;
 	// Packet, the whole packet in base64.
 	Payload, Printable, Packet bool
@@ -84,10 +92,20 @@ type Config struct {
 	PayloadMax int
 	// HTTPBody and HTTPBodyPrintable add the bodies of HTTP messages to alerts.
 	HTTPBody, HTTPBodyPrintable bool
-	// NoMetadata leaves out flow, application and rule metadata of alerts.
-	NoMetadata bool
-	// Verdict adds what became of the packet to alerts and drops.
-	Verdict bool
+	// NoFlow, NoApp and NoRuleMetadata leave these out of alerts: the flow, the
+	// transaction, and the rule's metadata with the files. RawRule adds the
+	// rule's text.
+	NoFlow, NoApp, NoRuleMetadata, RawRule bool
+	// NoTagged leaves out the packets that a tag of an alert asks for.
+	NoTagged bool
+	// NoDropAlert leaves out of drop records the rule that decided.
+	NoDropAlert bool
+	// PacketHeader adds the packet to records of anomalies.
+	PacketHeader bool
+	// Magic shows what kind a file is by its first bytes.
+	Magic bool
+	// Verdict and DropVerdict add what became of the packet to alerts and drops.
+	Verdict, DropVerdict bool
 	// AllDrops writes a record for every dropped packet, not for the first of
 	// each direction of a flow.
 	AllDrops bool
@@ -107,8 +125,8 @@ type Config struct {
 	// DHCPExtended writes every DHCP message in full, not only what gave an
 	// address to somebody.
 	DHCPExtended bool
-	// XFF adds the value of X-Forwarded-For to http objects.
-	XFF bool
+	// AlertXFF, HTTPXFF and FileXFF say how records show for whom a proxy asked.
+	AlertXFF, HTTPXFF, FileXFF XFF
 	// NoVars leaves out flow bits and variables (Suricata's metadata: no of
 	// eve-log).
 	NoVars bool
@@ -147,6 +165,8 @@ type FlowInfo struct {
 	// Vars has the flow's bits and variables, PacketVars the packet's variables.
 	Vars       *detect.Flow
 	PacketVars []detect.Var
+	// Txs are the transactions of the flow that are live.
+	Txs []app.Tx
 	// Guess is the transaction that was under way, for alerts that matched in
 	// the stream or by datagram; nil if there is none.
 	Guess app.Tx
@@ -164,6 +184,9 @@ type Logger struct {
 	raw   []byte // scratch
 	out   *Writer
 	o     object
+	at    int   // where the record being written begins
+	typ   Types // what it is, if there are other outputs
+	also  []output
 	names func(ifindex uint32) string
 	from  Source
 	root  *packet.Packet // what carries the packet, if from a tunnel
@@ -254,7 +277,11 @@ func NewLogger(cfg Config, out *Writer, names func(uint32) string) *Logger {
 	if cfg.Location == nil {
 		cfg.Location = time.Local
 	}
-	return &Logger{cfg: cfg, out: out, names: names}
+	l := &Logger{cfg: cfg, out: out, names: names}
+	for _, a := range cfg.Also {
+		l.also = append(l.also, output{Output: a})
+	}
+	return l
 }
 
 // Use says by which rules is judged: they know the names of flow bits.
@@ -284,10 +311,18 @@ func (l *Logger) WantsPayload() bool {
 // Flush hands what was written since the last Flush to the Writer. Call it
 // once a burst.
 func (l *Logger) Flush() {
-	if l == nil || len(l.o.b) == 0 {
+	if l == nil {
 		return
 	}
-	l.o.b = l.out.put(l.o.b)
+	if len(l.o.b) > 0 {
+		l.o.b = l.out.put(l.o.b)
+		l.at = 0
+	}
+	for i := range l.also {
+		if b := &l.also[i]; len(b.buf) > 0 {
+			b.buf = b.To.put(b.buf)
+		}
+	}
 }
 
 // begin starts a record with the fields that all packet records share.
@@ -296,9 +331,7 @@ func (l *Logger) begin(event string, p *packet.Packet, f *FlowInfo) *object {
 }
 
 func (l *Logger) beginWith(event string, p *packet.Packet, f *FlowInfo, src, dst netip.Addr, sport, dport uint16, proto uint8) *object {
-	o := &l.o
-	o.comma = false
-	o.open("")
+	o := l.start(event)
 	o.time("timestamp", p.Time, l.cfg.Location)
 	if f != nil && f.ID != 0 {
 		o.uint("flow_id", f.ID)
@@ -356,18 +389,12 @@ func (l *Logger) tuple(o *object, src, dst netip.Addr, sport, dport uint16, prot
 	o.str("proto", protoName(proto))
 }
 
-func (l *Logger) end() {
-	l.o.close()
-	l.o.b = append(l.o.b, '\n')
-}
-
 // Alert writes an alert record. f may be nil; act is what the rules together
 // made of the packet.
 func (l *Logger) Alert(p *packet.Packet, f *FlowInfo, dir app.Dir, a *detect.Alert, act rule.Action) {
 	if !l.Wants(Alert) {
 		return
 	}
-	o := l.begin("alert", p, f)
 	tx, guessed := a.Tx, false
 	if tx == nil && f != nil && f.Guess != nil {
 		if f.Proto == packet.ProtoUDP {
@@ -379,6 +406,15 @@ func (l *Logger) Alert(p *packet.Packet, f *FlowInfo, dir app.Dir, a *detect.Ale
 		}
 	}
 	frame, _ := tx.(*app.Frame)
+	src, dst := p.Src(), p.Dst()
+	client, forwarded := l.cfg.AlertXFF.forwarded(a.Tx, f)
+	over := forwarded && l.cfg.AlertXFF.Mode == XFFOverwrite
+	if over && dir == app.ToServer {
+		src = client
+	} else if over {
+		dst = client
+	}
+	o := l.beginWith("alert", p, f, src, dst, p.SrcPort(), p.DstPort(), p.Proto())
 	if frame != nil {
 		tx = nil
 		l.frame(o, frame)
@@ -389,31 +425,35 @@ func (l *Logger) Alert(p *packet.Packet, f *FlowInfo, dir app.Dir, a *detect.Ale
 			o.bool("tx_guessed", true)
 		}
 	}
-	l.alertObject(o, p, a)
+	l.alertObject(o, p, a, src, dst, client)
 	l.tunnel(o)
-	l.verdict(o, p, act)
+	l.verdict(o, p, act, l.cfg.Verdict)
 	if f != nil {
-		if tx != nil && !l.cfg.NoMetadata {
+		if tx != nil {
 			l.inAlert = true
 			l.alertTx(o, tx, dir)
 			l.inAlert = false
 		}
 		l.appProto(o, f)
 		o.str("direction", dirName(dir))
-		if !l.cfg.NoMetadata {
+		if !l.cfg.NoFlow {
 			o.open("flow")
 			l.counts(o, f)
 			o.time("start", f.Start, l.cfg.Location)
-			l.tupleIn(o, f)
+			if !over {
+				client = f.Src
+			}
+			l.tupleIn(o, f, client)
 			o.close()
 		}
 	}
 	l.payload(o, p, f, p.Proto() == packet.ProtoTCP && (a.Stream || a.Tx != nil))
-	o.close()
-	l.o.b = append(l.o.b, '\n')
+	l.end()
 }
 
-func (l *Logger) alertObject(o *object, p *packet.Packet, a *detect.Alert) {
+// alertObject describes the rule. src and dst are the addresses to be shown,
+// forwarded is for whom a proxy asked, if that is known.
+func (l *Logger) alertObject(o *object, p *packet.Packet, a *detect.Alert, src, dst, forwarded netip.Addr) {
 	i := a.Info
 	o.open("alert")
 	if a.Blocked {
@@ -428,7 +468,7 @@ func (l *Logger) alertObject(o *object, p *packet.Packet, a *detect.Alert) {
 	o.str("category", i.Class)
 	o.int("severity", int64(i.Priority))
 	if i.Target != detect.NoTarget && p.Src().IsValid() {
-		src, dst, sp, dp := p.Src(), p.Dst(), p.SrcPort(), p.DstPort()
+		sp, dp := p.SrcPort(), p.DstPort()
 		if i.Target == detect.SrcIsTarget {
 			src, dst, sp, dp = dst, src, dp, sp
 		}
@@ -445,7 +485,7 @@ func (l *Logger) alertObject(o *object, p *packet.Packet, a *detect.Alert) {
 			o.close()
 		}
 	}
-	if !l.cfg.NoMetadata && len(i.Metadata) > 0 {
+	if !l.cfg.NoRuleMetadata && len(i.Metadata) > 0 {
 		o.open("metadata")
 		for n, m := range i.Metadata {
 			if seenKey(i.Metadata[:n], m.Key) {
@@ -463,13 +503,19 @@ func (l *Logger) alertObject(o *object, p *packet.Packet, a *detect.Alert) {
 		}
 		o.close()
 	}
+	if forwarded.IsValid() {
+		o.addr("xff", forwarded)
+	}
+	if l.cfg.RawRule {
+		o.str("rule", i.Text)
+	}
 	o.close()
 }
 
 // verdict tells what became of the packet as a whole, which may be another
 // rule's doing.
-func (l *Logger) verdict(o *object, p *packet.Packet, act rule.Action) {
-	if !l.cfg.Verdict {
+func (l *Logger) verdict(o *object, p *packet.Packet, act rule.Action, on bool) {
+	if !on {
 		return
 	}
 	o.open("verdict")
@@ -540,8 +586,9 @@ func (l *Logger) counts(o *object, f *FlowInfo) {
 	o.uint("bytes_toclient", f.Bytes[app.ToClient])
 }
 
-func (l *Logger) tupleIn(o *object, f *FlowInfo) {
-	o.addr("src_ip", f.Src)
+// tupleIn adds the addresses of a flow, client in place of its source.
+func (l *Logger) tupleIn(o *object, f *FlowInfo, client netip.Addr) {
+	o.addr("src_ip", client)
 	o.addr("dest_ip", f.Dst)
 	if hasPorts(f.Proto) {
 		o.uint("src_port", uint64(f.SrcPort))
@@ -610,13 +657,18 @@ func (l *Logger) streamPayload(ps []Piece) []byte {
 }
 
 // packet adds the whole packet, with its link layer if it came with one.
-func (l *Logger) packet(o *object, p *packet.Packet) {
+func (l *Logger) packet(o *object, p *packet.Packet) { l.packetBytes(o, p, len(p.L2)+len(p.Data)) }
+
+// packetHeader adds the first bytes of the packet.
+func (l *Logger) packetHeader(o *object, p *packet.Packet) { l.packetBytes(o, p, 32) }
+
+func (l *Logger) packetBytes(o *object, p *packet.Packet, n int) {
 	link := p.Link
 	if link == packet.LinkNull && len(p.L2) == 0 && p.Number == 0 {
 		link = packet.LinkRaw // from a queue
 	}
 	l.raw = append(append(l.raw[:0], p.L2...), p.Data...)
-	o.base64("packet", l.raw)
+	o.base64("packet", l.raw[:min(n, len(l.raw))])
 	o.open("packet_info")
 	o.uint("linktype", uint64(linkType(link)))
 	o.close()
@@ -700,17 +752,17 @@ func (l *Logger) Drop(p *packet.Packet, f *FlowInfo, dir app.Dir, why packet.Rea
 	}
 	o.str("reason", reason)
 	o.close()
-	if a != nil {
-		l.alertObject(o, p, a)
+	if a != nil && !l.cfg.NoDropAlert {
+		l.alertObject(o, p, a, p.Src(), p.Dst(), netip.Addr{})
 	}
-	l.verdict(o, p, act)
+	l.verdict(o, p, act, l.cfg.DropVerdict)
 	l.end()
 }
 
 // Tagged writes a packet record: a packet that a tag of an earlier alert asked
 // to be logged.
 func (l *Logger) Tagged(p *packet.Packet, f *FlowInfo, by *detect.Info) {
-	if !l.Wants(Alert) {
+	if !l.Wants(Alert) || l.cfg.NoTagged {
 		return
 	}
 	o := l.begin("packet", p, f)

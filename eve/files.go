@@ -24,7 +24,7 @@ func (l *Logger) fileInfo(p *packet.Packet, f *FlowInfo, tx app.Tx, file *app.Fi
 	if file.Dir == app.ToClient {
 		of = toClientOf
 	}
-	o := l.beginAs("fileinfo", p, f, of)
+	o := l.beginXFF("fileinfo", p, f, of, &l.cfg.FileXFF, tx)
 	if _, ok := tx.(*app.FTPDataTx); !ok && inAlerts(tx) {
 		l.txObject(o, tx)
 	}

@@ -65,9 +65,7 @@ func hexByte(b uint8) string { return string([]byte{hexDigits[b>>4], hexDigits[b
 
 // beginFlow starts a record of a flow, or of one of its directions.
 func (l *Logger) beginFlow(event string, now int64, f *FlowInfo, d app.Dir) *object {
-	o := &l.o
-	o.comma = false
-	o.open("")
+	o := l.start(event)
 	o.time("timestamp", now, l.cfg.Location)
 	if f.ID != 0 {
 		o.uint("flow_id", f.ID)

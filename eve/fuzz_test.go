@@ -70,7 +70,7 @@ func FuzzRecords(f *testing.F) {
 		p := aPacket(proto, port)
 		fi := info(p)
 		fi.AppKnown, fi.App = true, c.Proto()
-		l := NewLogger(Config{JA3: true, JA4: true, Hassh: true, XFF: true, Payload: true, Printable: true}, nil, nil)
+		l := NewLogger(Config{JA3: true, JA4: true, Hassh: true, Payload: true, Printable: true}, nil, nil)
 		for _, tx := range c.Transactions() {
 			for d := app.ToServer; d <= app.ToClient; d++ {
 				l.Alert(p, fi, d, anAlert(tx), rule.Alert)

@@ -15,7 +15,7 @@ func (l *Logger) httpRecord(p *packet.Packet, f *FlowInfo, t *app.HTTPTx) {
 	if !l.Wants(typ) || typ == HTTP2 && !http2Shown(t) {
 		return
 	}
-	o := l.beginAs("http", p, f, ofFlow)
+	o := l.beginXFF("http", p, f, ofFlow, &l.cfg.HTTPXFF, t)
 	o.uint("tx_id", t.ID)
 	l.httpObject(o, t)
 	l.end()
@@ -42,7 +42,7 @@ func (l *Logger) httpObject(o *object, t *app.HTTPTx) {
 	if v, ok := t.HeaderByName(app.ToServer, "user-agent"); ok {
 		o.bytes("http_user_agent", v)
 	}
-	if v, ok := t.HeaderByName(app.ToServer, "x-forwarded-for"); ok && l.cfg.XFF {
+	if v, ok := t.HeaderByName(app.ToServer, "x-forwarded-for"); ok {
 		o.bytes("xff", v)
 	}
 	if v, ok := t.HeaderByName(app.ToClient, "content-type"); ok {

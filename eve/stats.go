@@ -13,9 +13,7 @@ func (l *Logger) Stats(now int64, values map[string]uint64) {
 		names = append(names, n)
 	}
 	sort.Strings(names)
-	o := &l.o
-	o.comma = false
-	o.open("")
+	o := l.start("stats")
 	o.time("timestamp", now, l.cfg.Location)
 	o.str("event_type", "stats")
 	o.open("stats")

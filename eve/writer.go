@@ -1,7 +1,9 @@
 package eve
 
 import (
+	"bytes"
 	"io"
+	"net"
 	"os"
 	"sync"
 	"sync/atomic"
@@ -9,15 +11,16 @@ import (
 
 // Writer is one log file. Its methods may be called from any goroutine.
 type Writer struct {
-	path   string
-	wait   bool
-	queue  chan []byte
-	spare  chan []byte
-	reopen chan chan error
-	done   chan struct{}
-	once   sync.Once
-	out    io.WriteCloser
-	err    atomic.Pointer[error]
+	path    string
+	network string
+	wait    bool
+	queue   chan []byte
+	spare   chan []byte
+	reopen  chan chan error
+	done    chan struct{}
+	once    sync.Once
+	out     io.WriteCloser
+	err     atomic.Pointer[error]
 
 	written, lost atomic.Uint64 // records
 }
@@ -29,18 +32,43 @@ const queued = 256
 // and a slow disk slows the packets down: for replay. Without, what does not
 // fit the queue is counted as lost and packets never wait.
 func OpenFile(path string, wait bool) (*Writer, error) {
-	f, err := os.OpenFile(path, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o640)
-	if err != nil {
+	return open("", path, wait)
+}
+
+// Dial connects to a socket ("unix", or "unixgram", where each record is a
+// datagram) that somebody else listens on. Where the other end goes away,
+// records are counted as lost until it is back.
+func Dial(network, path string, wait bool) (*Writer, error) {
+	return open(network, path, wait)
+}
+
+func open(network, path string, wait bool) (*Writer, error) {
+	w := newWriter(nil, wait)
+	w.path, w.network = path, network
+	var err error
+	if w.out, err = w.connect(); err != nil {
 		return nil, err
 	}
-	w := NewWriter(f, wait)
-	w.path = path
+	go w.run()
 	return w, nil
+}
+
+func (w *Writer) connect() (io.WriteCloser, error) {
+	if w.network == "" {
+		return os.OpenFile(w.path, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o640)
+	}
+	return net.Dial(w.network, w.path)
 }
 
 // NewWriter writes to out and closes it in the end.
 func NewWriter(out io.WriteCloser, wait bool) *Writer {
-	w := &Writer{
+	w := newWriter(out, wait)
+	go w.run()
+	return w
+}
+
+func newWriter(out io.WriteCloser, wait bool) *Writer {
+	return &Writer{
 		wait:   wait,
 		queue:  make(chan []byte, queued),
 		spare:  make(chan []byte, 8),
@@ -48,8 +76,6 @@ func NewWriter(out io.WriteCloser, wait bool) *Writer {
 		done:   make(chan struct{}),
 		out:    out,
 	}
-	go w.run()
-	return w
 }
 
 func (w *Writer) run() {
@@ -69,7 +95,7 @@ func (w *Writer) run() {
 
 func (w *Writer) write(b []byte) {
 	n := uint64(lines(b))
-	if _, err := w.out.Write(b); err != nil {
+	if err := w.send(b); err != nil {
 		w.err.CompareAndSwap(nil, &err)
 		w.lost.Add(n)
 	} else {
@@ -81,8 +107,39 @@ func (w *Writer) write(b []byte) {
 	}
 }
 
+// send writes b as what is written to wants it.
+func (w *Writer) send(b []byte) error {
+	if w.network == "" {
+		_, err := w.out.Write(b)
+		return err
+	}
+	err := w.transmit(b)
+	if err != nil && w.swap() == nil {
+		err = w.transmit(b)
+	}
+	return err
+}
+
+func (w *Writer) transmit(b []byte) error {
+	if w.network != "unixgram" {
+		_, err := w.out.Write(b)
+		return err
+	}
+	for len(b) > 0 {
+		n := bytes.IndexByte(b, '\n') + 1
+		if n == 0 {
+			n = len(b)
+		}
+		if _, err := w.out.Write(b[:n]); err != nil {
+			return err
+		}
+		b = b[n:]
+	}
+	return nil
+}
+
 func (w *Writer) swap() error {
-	f, err := os.OpenFile(w.path, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o640)
+	f, err := w.connect()
 	if err != nil {
 		return err // the old file goes on
 	}

@@ -3,13 +3,10 @@ package main
 import (
 	"fmt"
 	"io"
-	"os"
-	"path/filepath"
 
 	"github.com/spf13/pflag"
 
 	"github.com/garita/garita"
-	"github.com/garita/garita/eve"
 	"github.com/garita/garita/policy"
 )
 
@@ -84,27 +81,6 @@ func (o *common) load(errw io.Writer) (*garita.FileConfig, error) {
 	}
 	c.Rules.Policy = append(c.Rules.Policy, o.policy.list()...)
 	return c, nil
-}
-
-// openLog opens the record file in dir. wait makes packets wait for the disk
-// rather than lose records.
-func openLog(c *garita.FileConfig, dir string, wait bool) error {
-	name := c.EveFile
-	if name == "" {
-		name = "eve.json"
-	}
-	if !filepath.IsAbs(name) {
-		name = filepath.Join(dir, name)
-	}
-	if err := os.MkdirAll(filepath.Dir(name), 0o755); err != nil {
-		return err
-	}
-	w, err := eve.OpenFile(name, wait)
-	if err != nil {
-		return err
-	}
-	c.Log = w
-	return nil
 }
 
 // printProblems lists what is wrong with rules, at most max lines of it (0: all

@@ -132,8 +132,11 @@ func (o *replayOptions) one(r *garita.Replay, c *garita.FileConfig, file, dir st
 		}
 	}
 	if dir != "" {
-		if err := openLog(c, dir, true); err != nil {
+		if err := c.OpenLogs(dir, true); err != nil {
 			return err
+		}
+		if c.NameCapture {
+			c.Eve.CaptureFile = file
 		}
 		r.SetLog(c.Config)
 	}
@@ -149,8 +152,7 @@ func (o *replayOptions) one(r *garita.Replay, c *garita.FileConfig, file, dir st
 		err = nil
 	}
 	if c.Log != nil {
-		err = errors.Join(err, c.Log.Close())
-		c.Log = nil
+		err = errors.Join(err, c.CloseLogs())
 	}
 	if !o.each {
 		mode := "looked at"

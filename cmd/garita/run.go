@@ -151,12 +151,12 @@ func (o *runOptions) run(ctx context.Context, errw io.Writer) error {
 		}
 		log.Log(context.Background(), level, n.Text, args...)
 	}
-	if o.logDir != "" || c.EveFile != "" {
+	if o.logDir != "" || len(c.Logs) > 0 {
 		dir := o.logDir
 		if dir == "" {
 			dir = c.LogDir
 		}
-		if err := openLog(c, dir, false); err != nil {
+		if err := c.OpenLogs(dir, false); err != nil {
 			return err
 		}
 	}
@@ -231,7 +231,7 @@ func (o *runOptions) run(ctx context.Context, errw io.Writer) error {
 	stop()
 	<-done
 	if c.Log != nil {
-		err = errors.Join(err, c.Log.Close())
+		err = errors.Join(err, c.CloseLogs())
 	}
 	s := e.Stats()
 	fmt.Fprintf(errw, "garita: done: %d packets, %d accepted, %d dropped, %d alerts\n", s.Packets, s.Accepted, s.Dropped, s.Alerts)
@@ -241,7 +241,7 @@ func (o *runOptions) run(ctx context.Context, errw io.Writer) error {
 func reload(e *garita.Engine, c *garita.FileConfig, log *slog.Logger, errw io.Writer) {
 	began := time.Now()
 	if c.Log != nil {
-		if err := c.Log.Reopen(); err != nil {
+		if err := c.ReopenLogs(); err != nil {
 			log.Warn("the log could not be opened anew; the old file goes on", "error", err)
 		}
 	}

@@ -133,7 +133,7 @@ func (o *watchOptions) run(ctx context.Context, out, errw io.Writer) error {
 	}
 	var wc garita.WatchConfig
 	if o.logDir != "" {
-		if err := openLog(c, o.logDir, false); err != nil {
+		if err := c.OpenLogs(o.logDir, false); err != nil {
 			closeAll()
 			return err
 		}
@@ -171,7 +171,7 @@ func (o *watchOptions) run(ctx context.Context, out, errw io.Writer) error {
 	}()
 	err = e.Run(ctx)
 	if c.Log != nil {
-		err = errors.Join(err, c.Log.Close())
+		err = errors.Join(err, c.CloseLogs())
 	}
 	s := e.Stats()
 	fmt.Fprintf(errw, "garita: done: looked at %d packets (%d more were lost on the way), %d alerts\n", s.Packets, e.Lost(), s.Alerts)
