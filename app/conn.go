@@ -146,6 +146,7 @@ type Conn struct {
 
 	frames     []*Frame
 	frameBytes int
+	framesOld  int       // of frames, how many are older than the bytes at hand
 	parsed     [2]uint64 // bytes that parsers are through with, gaps included
 
 	flags connFlags
@@ -261,6 +262,7 @@ func (c *Conn) Feed(d Dir, data []byte) {
 	if len(data) == 0 || c.env == nil {
 		return
 	}
+	c.framesOld = len(c.frames)
 	c.total[d] += uint64(len(data))
 	c.feed(d, data)
 	// A parser may have made the other direction's waiting bytes interesting:
@@ -452,6 +454,7 @@ func (c *Conn) Datagram(d Dir, data []byte) {
 	if len(data) == 0 || c.env == nil || c.flags&flagDone != 0 {
 		return
 	}
+	c.framesOld = len(c.frames)
 	c.total[d] += uint64(len(data))
 	if c.proto[d] == Unknown {
 		d = c.detectDatagram(d, data)

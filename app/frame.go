@@ -64,6 +64,7 @@ func (c *Conn) FramesInspected(d Dir) {
 	}
 	clear(c.frames[k:])
 	c.frames = c.frames[:k]
+	c.framesOld = k
 }
 
 // wantsFrames says whether anybody looks at frames.
@@ -84,11 +85,13 @@ func (c *Conn) openFrame(d Dir, kind string, off int) *Frame {
 	f := &Frame{Kind: kind, Offset: c.parsed[d] + uint64(off)}
 	f.Proto, f.OneWay, f.From = c.alp, true, d
 	f.Progress[d.Other()] = StageComplete
-	for len(c.frames) >= framesWaiting || c.frameBytes > framesKeep && len(c.frames) > 0 {
-		// Nobody has looked at them for long.
+	for c.framesOld > 0 && (len(c.frames) >= framesWaiting || c.frameBytes > framesKeep) {
+		// Nobody has looked at them for long. Those of the bytes at hand stay
+		// however many they are: a packet full of small frames must not hide one.
 		c.frameBytes -= len(c.frames[0].Data)
 		c.frames[0] = nil
 		c.frames = c.frames[1:]
+		c.framesOld--
 	}
 	c.frames = append(c.frames, f)
 	return f

@@ -101,6 +101,17 @@ func TestFramesBounded(t *testing.T) {
 	}
 }
 
+// TestFramesOfOnePacket: many frames in one piece are all there, or a packet
+// full of small ones would hide the one that matters.
+func TestFramesOfOnePacket(t *testing.T) {
+	c := new(Conn)
+	c.Reset(NewEnv(Config{Frames: true}), Hints{Expected: &Expectation{Proto: TELNET}})
+	c.Feed(ToServer, []byte("evil\n"+strings.Repeat("\n", 10*framesWaiting)))
+	if f := c.Frames(); len(f) != 10*framesWaiting+1 || string(f[0].Data) != "evil\n" {
+		t.Errorf("%d frames", len(f))
+	}
+}
+
 func TestTelnet(t *testing.T) {
 	checkLaws(t, TELNET, []piece{ts("\xff\xfd\x03login\n"), tc("\xff\xfa\x18\x01\xff\xf0Password: ")})
 }
