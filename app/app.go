@@ -226,6 +226,11 @@ func (b *TxBase) event(e Event) {
 			return
 		}
 	}
+	b.eventAgain(e)
+}
+
+// eventAgain notes an anomaly, also if it was noted before.
+func (b *TxBase) eventAgain(e Event) {
 	if len(b.Events) < maxEvents {
 		b.Events = append(b.Events, e)
 	}
@@ -254,6 +259,8 @@ type Body struct {
 	Total uint64
 	// Done: no more bytes will come.
 	Done bool
+	// Full: as much is kept as ever will be.
+	Full bool
 	// Inspected belongs to the detection engine: how far it has looked, per
 	// its own use.
 	Inspected uint64
@@ -262,8 +269,9 @@ type Body struct {
 // add appends decoded bytes, keeping at most limit of them in all (0: all).
 func (b *Body) add(p []byte, limit int) {
 	b.Total += uint64(len(p))
-	if limit > 0 && len(b.Data)+len(p) > limit {
+	if limit > 0 && len(b.Data)+len(p) >= limit {
 		p = p[:max(0, limit-len(b.Data))]
+		b.Full = true
 	}
 	b.Data = append(b.Data, p...)
 }

@@ -248,8 +248,15 @@ func (c *Conn) Retire() {
 			continue
 		}
 		if h, ok := t.(*HTTPTx); ok {
-			if p, ok := c.parser.(*http1); ok && h.h2 == nil && p.forget(h) {
-				c.env.recycle(h)
+			switch p := c.parser.(type) {
+			case *http1:
+				if h.h2 == nil && p.forget(h) {
+					c.env.recycle(h)
+				}
+			case *http2:
+				if h.h2 != nil {
+					p.forget(h)
+				}
 			}
 		}
 	}

@@ -126,7 +126,7 @@ func newDecoderChain(e *Env, t *HTTPTx, d Dir, ce []byte) *decoderChain {
 			k, exact = codGzip, equalFold(tok, "gzip") || equalFold(tok, "x-gzip") || bytes.IndexByte(tok, 0) >= 0
 		case indexFoldNUL(tok, "deflate") >= 0:
 			k, exact = codDeflate, equalFold(tok, "deflate") || equalFold(tok, "x-deflate") || bytes.IndexByte(tok, 0) >= 0
-		case equalFold(tok, "br"):
+		case t.h2 != nil && equalFold(tok, "br"): // in HTTP/1 Suricata knows it not
 			k = codBrotli
 		case indexFoldNUL(tok, "lzma") >= 0:
 			if !e.Config.HTTP.LZMA {
@@ -232,7 +232,7 @@ func (ch *decoderChain) push(e *Env, data []byte) {
 		return
 	}
 	if len(body.Data) >= ch.limit {
-		ch.tx.body[ch.dir].Truncated = true
+		ch.tx.bodyAdd(ch.dir, data, ch.limit)
 		return
 	}
 	ch.feed(e, 0, data)
@@ -285,7 +285,10 @@ func (ch *decoderChain) decode(e *Env, i int, data []byte) {
 			}
 			ch.tx.bodyReset(ch.dir)
 			data = x.raw
-			ch.tx.event("gzip_decompression_failed")
+			// Each attempt is noted: the first has one of the same kind behind it
+			// that looks for a header, the last one has failed too.
+			ch.tx.eventAgain("gzip_decompression_failed")
+			ch.tx.eventAgain("gzip_decompression_failed")
 			continue
 		}
 		x.out += uint64(len(out))
@@ -380,7 +383,7 @@ func (x *decoder) push(dst, data []byte, limit int) (out []byte, bad bool) {
 				return dst, bad
 			}
 		case dsTail:
-			// Trailers are not checked; another member may follow.
+			// What follows the first member is left alone.
 			if x.mode == modeRaw {
 				x.state = dsEnd
 				return dst, false
@@ -390,17 +393,11 @@ func (x *decoder) push(dst, data []byte, limit int) (out []byte, bad bool) {
 				x.checked = true
 				x.badSum = x.badSum || !x.zlib && (binary.LittleEndian.Uint32(x.head) != x.sum || binary.LittleEndian.Uint32(x.head[4:]) != x.size)
 			}
-			if len(x.head) < 10 {
+			if len(x.head) < 8 {
 				return dst, false
 			}
-			h := x.head[8:]
-			if h[0] != 0x1f || h[1] != 0x8b {
-				x.state = dsEnd
-				return dst, false
-			}
-			data = append([]byte(nil), h...) // rare
-			x.head = x.head[:0]
-			x.state = dsHead
+			x.state = dsEnd
+			return dst, false
 		default:
 			return dst, false
 		}

@@ -282,7 +282,7 @@ var fields = [NField]FieldInfo{
 	HTTP2Settings:               {"http2.settings", 1 << HTTP2, DirBoth, StageStarted, KindNumber, true},
 	HTTP2HeaderName:             {"http2.header_name", 1 << HTTP2, DirBoth, StageStarted, KindText, true},
 	FileData:                    {"file.data", 1<<HTTP1 | 1<<HTTP2 | 1<<SMTP | 1<<FTPData | 1<<SMB | 1<<NFS, DirBoth, StageBody, KindBody, true},
-	FileName:                    {"file.name", 1<<HTTP1 | 1<<HTTP2 | 1<<SMTP | 1<<FTPData | 1<<SMB | 1<<NFS, DirBoth, StageStarted, KindText, true},
+	FileName:                    {"file.name", 1<<HTTP1 | 1<<HTTP2 | 1<<SMTP | 1<<FTPData | 1<<SMB | 1<<NFS, DirBoth, StageBody, KindText, true},
 	DNSQuery:                    {"dns.query", 1<<DNS | 1<<DOH2, DirTS, StageStarted, KindText, true},
 	DNSQueriesRRName:            {"dns.queries.rrname", 1<<DNS | 1<<DOH2, DirBoth, StageStarted, KindText, true},
 	DNSAnswersRRName:            {"dns.answers.rrname", 1<<DNS | 1<<DOH2, DirBoth, StageStarted, KindText, true},

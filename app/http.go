@@ -243,9 +243,10 @@ func (m *httpMsg) reset() {
 		header: m.header[:0], names: m.names[:0], start: m.start[:0]}
 }
 
-// clearHeaders forgets the headers of an interim response.
+// clearHeaders forgets the headers of an interim response. Their bytes stay at
+// the front of raw.
 func (m *httpMsg) clearHeaders() {
-	m.headers, m.raw, m.extra = m.headers[:0], m.raw[:0], m.extra[:0]
+	m.headers, m.extra = m.headers[:0], m.extra[:0]
 	m.known = [nHdr]int16{}
 	m.built = 0
 	m.hasRaw = false
@@ -292,7 +293,9 @@ type HTTPTx struct {
 	host        []byte // normalised
 	hostSet     bool
 	hostFromURI span2 // within line
-	port        int   // of the URI or the Host header, -1 if none
+	port        int   // of the URI or the Host header, -1 if none, 0 before the headers
+	pathLen     int   // of uri, up to the query
+	odd         uint8 // what is wrong with the request, one bit each of oddRequest
 	kind        httpMethod
 
 	statCode, statMsg span2
@@ -332,7 +335,7 @@ func (t *HTTPTx) reset() {
 		t.body[d].Dir = Dir(d)
 		t.body[d].Name = keep.body[d].Name[:0]
 	}
-	t.status, t.port = -1, -1
+	t.status = -1
 }
 
 // Method is the request method as sent; nil if there is none.
@@ -341,7 +344,8 @@ func (t *HTTPTx) Method() []byte { p, _ := t.Bytes(HTTPMethod, ToServer, 0); ret
 // Status is the response status code; -1 if there is none or it is invalid.
 func (t *HTTPTx) Status() int { return t.status }
 
-// Port is the port that the URI or the Host header names; -1 if none.
+// Port is the port that the URI or the Host header names; -1 if none, 0 if the
+// headers never came to an end.
 func (t *HTTPTx) Port() int { return t.port }
 
 // BodyLength is how many bytes the body of direction d took as sent: before
@@ -386,7 +390,7 @@ func (t *HTTPTx) Bytes(f Field, d Dir, i int) ([]byte, bool) {
 	m := &t.msg[d]
 	switch f {
 	case HTTPRequestHeader, HTTPResponseHeader:
-		if (f == HTTPRequestHeader) != (d == ToServer) || i >= len(m.headers) || !m.hasRaw {
+		if (f == HTTPRequestHeader) != (d == ToServer) || i >= len(m.headers) {
 			return nil, false
 		}
 		h := &m.headers[i]
@@ -416,19 +420,19 @@ func (t *HTTPTx) Bytes(f Field, d Dir, i int) ([]byte, bool) {
 			if t.hostFromURI.present {
 				return t.host, t.hostSet
 			}
-			return m.header4(hdrHost)
+			return m.value(hdrHost)
 		case HTTPUserAgent:
-			return m.header4(hdrUserAgent)
+			return m.value(hdrUserAgent)
 		case HTTPAccept:
-			return m.header4(hdrAccept)
+			return m.value(hdrAccept)
 		case HTTPAcceptEnc:
-			return m.header4(hdrAcceptEnc)
+			return m.value(hdrAcceptEnc)
 		case HTTPAcceptLang:
-			return m.header4(hdrAcceptLang)
+			return m.value(hdrAcceptLang)
 		case HTTPReferer:
-			return m.header4(hdrReferer)
+			return m.value(hdrReferer)
 		case HTTPCookie:
-			return m.header4(hdrCookie)
+			return m.value(hdrCookie)
 		}
 	} else {
 		switch f {
@@ -439,11 +443,11 @@ func (t *HTTPTx) Bytes(f Field, d Dir, i int) ([]byte, bool) {
 		case HTTPStatMsg:
 			return m.inLine(t.statMsg)
 		case HTTPServer:
-			return m.header4(hdrServer)
+			return m.value(hdrServer)
 		case HTTPLocation:
-			return m.header4(hdrLocation)
+			return m.value(hdrLocation)
 		case HTTPCookie:
-			return m.header4(hdrSetCookie)
+			return m.value(hdrSetCookie)
 		}
 	}
 	switch f {
@@ -461,21 +465,13 @@ func (t *HTTPTx) Bytes(f Field, d Dir, i int) ([]byte, bool) {
 		}
 		return m.buildStart(), m.hasRaw && len(m.start) > 0
 	case HTTPContentType:
-		return m.header4(hdrContentType)
+		return m.value(hdrContentType)
 	case HTTPContentLen:
-		return m.header4(hdrContentLen)
+		return m.value(hdrContentLen)
 	case HTTPConnection:
-		return m.header4(hdrConnection)
+		return m.value(hdrConnection)
 	}
 	return nil, false
-}
-
-// header4 is the value of a header once the block is complete.
-func (m *httpMsg) header4(k httpKnown) ([]byte, bool) {
-	if !m.hasRaw {
-		return nil, false
-	}
-	return m.value(k)
 }
 
 // nameValue is "name: value" of a header. In the raw block it stands there as
@@ -562,6 +558,9 @@ func (t *HTTPTx) Body(f Field, d Dir, i int) *Body {
 			return &t.body[d].Body
 		}
 	case FileData:
+		if t.h2 != nil && d == ToServer {
+			return nil // that is http.request_body only
+		}
 		if d == ToClient && t.h2 == nil {
 			if i == 0 && t.body[d].Total > 0 {
 				return &t.body[d].Body

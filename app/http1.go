@@ -179,6 +179,9 @@ func (p *http1) extra(c *Conn, d Dir, s *httpSide, data []byte) (int, bool) {
 	if i := bytes.IndexByte(data, '\n'); i >= 0 {
 		n = i + 1
 		s.state = hsIdle
+		if d == ToServer {
+			s.tx.event("request_body_unexpected")
+		}
 	}
 	p.bodyData(c, d, s.tx, data[:n])
 	return n, true
@@ -534,9 +537,15 @@ func (p *http1) resync(c *Conn, d Dir, s *httpSide, data []byte) (int, bool) {
 	return n, true
 }
 
+// close ends the message under way. What is only then found odd is no event:
+// the connection's end is no anomaly of HTTP.
 func (p *http1) close(c *Conn, d Dir, tail []byte) {
 	s := &p.side[d]
 	s.scan = 0
+	known := 0
+	if s.tx != nil {
+		known = len(s.tx.Events)
+	}
 	if d == ToServer {
 		p.closeRequest(c, s, tail)
 	} else {
@@ -544,6 +553,9 @@ func (p *http1) close(c *Conn, d Dir, tail []byte) {
 	}
 	if s.open {
 		p.endMessage(c, d, s)
+	}
+	if s.tx != nil && len(s.tx.Events) > known {
+		s.tx.Events = s.tx.Events[:known]
 	}
 }
 

@@ -88,7 +88,6 @@ func (p *http1) requestIdle(c *Conn, s *httpSide, data []byte) (int, bool) {
 			}
 			fallthrough
 		case no:
-			t.event("request_body_unexpected")
 			s.state = hsExtra
 			return 0, true
 		}
@@ -227,6 +226,7 @@ func (p *http1) afterRequestLine(c *Conn, s *httpSide) {
 	if t.uriRaw.present {
 		t.takeURI(&c.env.Config.HTTP)
 	}
+	t.tellOdd()
 	t.reach(ToServer, StageLine)
 	// Headers may follow even if there is no protocol: HTTP/0.9 is dead, but
 	// servers take requests of that look.
@@ -276,6 +276,7 @@ func (p *http1) requestHeadersDone(c *Conn, s *httpSide) {
 	m.hasRaw = true
 	m.built = 0
 	if s.trailer {
+		t.tellOdd()
 		t.reach(ToServer, StageTrailer)
 		p.endMessage(c, ToServer, s)
 		return
@@ -287,33 +288,37 @@ func (p *http1) requestHeadersDone(c *Conn, s *httpSide) {
 	switch {
 	case hasTE:
 		if !hasToken(te, "chunked") {
-			t.event("invalid_transfer_encoding_value_in_request")
+			t.odd |= oddTransferEncoding
 			invalid = true
 			break
 		}
 		if m.version < http11 {
-			t.event("invalid_transfer_encoding_value_in_request")
+			t.odd |= oddTransferEncoding
 		}
 		s.chunked = true
 	case cl != nil:
 		n, _ := contentLength(m.at(cl.value))
 		if n < 0 {
-			t.event("invalid_content_length_field_in_request")
+			t.odd |= oddContentLength
 			invalid = true
 			break
 		}
 		s.left = uint64(n)
 	}
 	t.takeHost(m)
-	if _, ok := m.value(hdrAuthorization); ok {
-		t.checkAuth(m)
+	if t.port == 0 {
+		t.port = -1
 	}
-	t.reach(ToServer, StageLine)
-	t.reach(ToServer, StageHeaders)
+	if v, ok := m.value(hdrAuthorization); ok {
+		invalid = !t.checkAuth(v) || invalid
+	}
+	t.tellOdd()
 	if invalid {
+		m.hasRaw = false // the block is not taken for complete
 		c.fail()
 		return
 	}
+	t.reach(ToServer, StageHeaders)
 	p.beginBody(c, ToServer, t)
 	switch {
 	case t.kind == methodConnect:
@@ -348,6 +353,7 @@ func hasToken(v []byte, tok string) bool {
 // finishRequest marks a request complete.
 func (p *http1) finishRequest(c *Conn, s *httpSide) {
 	s.open = false
+	s.tx.tellOdd()
 	s.tx.reach(ToServer, StageComplete)
 }
 
@@ -361,6 +367,9 @@ func (p *http1) endMessage(c *Conn, d Dir, s *httpSide) {
 	s.trailer, s.chunked = false, false
 	t.reach(d, StageComplete)
 	if d == ToServer {
+		if t.kind != methodConnect {
+			t.tellOdd()
+		}
 		return
 	}
 	p.responseDone(c, s)
@@ -370,32 +379,32 @@ func (p *http1) closeRequest(c *Conn, s *httpSide, tail []byte) {
 	switch s.state {
 	case hsLine:
 		if len(tail) > 0 && s.tx != nil {
-			s.tx.event("request_line_incomplete")
 			p.takeRequestLine(c, s, chomp(tail))
+			s.tx.msg[ToServer].hasRaw = true
+		}
+	case hsBodyLength, hsChunkLength, hsChunkData, hsChunkEnd:
+		for _, f := range s.tx.Files {
+			f.Truncated = f.Truncated || f.Dir == ToServer && !f.Done
 		}
 	case hsHeaders:
 		p.closeHeaders(c, ToServer, s, tail)
 	case hsIdle:
 		if s.tx != nil && len(tail) > 0 && s.tx.Progress[ToClient] == StageStarted && !s.tx.msg[ToClient].started {
-			s.tx.event("request_body_unexpected")
 			p.bodyData(c, ToServer, s.tx, tail)
 		}
 		p.bodyDone(c, ToServer, s.tx)
 	}
 }
 
-// closeHeaders ends a header block that the connection's end cut off.
+// closeHeaders ends a header block that the connection's end cut off. A line
+// without an end is not taken for a header.
 func (p *http1) closeHeaders(c *Conn, d Dir, s *httpSide, tail []byte) {
 	m := &s.tx.msg[d]
-	if len(tail) > 0 {
-		off := len(m.raw)
-		m.raw = append(m.raw, tail...)
-		p.headerLine(c, d, s, m, off, tail)
-	}
 	p.flushHeader(c, d, s, m)
-	m.hasRaw = true
+	m.raw = append(m.raw, tail...)
+	m.hasRaw = d == ToServer || len(tail) == 0
 	m.built = 0
-	if d == ToServer {
-		s.tx.takeHost(m)
+	if d == ToClient {
+		p.bodyData(c, d, s.tx, tail) // what is no line is a body
 	}
 }

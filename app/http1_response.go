@@ -81,7 +81,6 @@ func (p *http1) responseIdle(c *Conn, s *httpSide, data []byte) (int, bool) {
 			return 0, false
 		}
 		if !yes {
-			t.event("response_body_unexpected")
 			s.state = hsExtra
 			return 0, true
 		}
@@ -177,6 +176,11 @@ func (p *http1) responseLine(c *Conn, s *httpSide, data []byte) (int, bool) {
 		p.startJunk(c, t)
 		p.bodyData(c, ToClient, t, data[:n])
 		return n, true
+	}
+	if t.interim > 0 {
+		// Between an interim response and the next, nothing ends the raw headers.
+		m := &t.msg[ToClient]
+		m.raw = append(m.raw, data[:n]...)
 	}
 	p.takeStatusLine(c, s, line)
 	return n, true
@@ -383,12 +387,25 @@ func (p *http1) responseHeadersDone(c *Conn, s *httpSide) {
 			p.endMessage(c, ToServer, q) // the client will not send the body
 		}
 	}
-	t.reach(ToClient, StageHeaders)
-	if ct, ok := m.value(hdrContentType); ok && indexFold(ct, "multipart/byteranges") >= 0 {
-		t.event("response_multipart_byteranges")
-	}
 	noBody := t.kind == methodHead ||
 		(t.status >= 100 && t.status <= 199 || t.status == 204 || t.status == 304) && !hasTE && cl == nil
+	bad := Event("")
+	switch ct, ok := m.value(hdrContentType); {
+	case noBody || hasTE && indexFoldNUL(te, "chunked") >= 0:
+	case cl != nil:
+		if n, _ := contentLength(m.at(cl.value)); n < 0 {
+			bad = "invalid_content_length_field_in_response"
+		}
+	case ok && indexFold(ct, "multipart/byteranges") >= 0:
+		bad = "response_multipart_byteranges"
+	}
+	if bad != "" {
+		t.event(bad)
+		m.hasRaw = false // the block is not taken for complete
+		c.fail()
+		return
+	}
+	t.reach(ToClient, StageHeaders)
 	if noBody {
 		p.endMessage(c, ToClient, s)
 		return
@@ -406,11 +423,6 @@ func (p *http1) responseHeadersDone(c *Conn, s *httpSide) {
 		s.state = hsChunkLength
 	case cl != nil:
 		n, _ := contentLength(m.at(cl.value))
-		if n < 0 {
-			t.event("invalid_content_length_field_in_response")
-			c.fail()
-			return
-		}
 		if n == 0 {
 			p.endMessage(c, ToClient, s)
 			return
@@ -548,6 +560,7 @@ func (p *http1) closeResponse(c *Conn, s *httpSide, tail []byte) {
 		}
 		if yes, _ := looksHTTP(line); yes && !s.junk {
 			p.takeStatusLine(c, s, line)
+			t.msg[ToClient].hasRaw = true
 			return
 		}
 		p.startJunk(c, t)

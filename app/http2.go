@@ -2,6 +2,7 @@ package app
 
 import (
 	"bytes"
+	"encoding/base64"
 	"encoding/binary"
 
 	"golang.org/x/net/http2/hpack"
@@ -184,6 +185,9 @@ func (p *http2) step(c *Conn, d Dir, s *http2Side, data []byte) (n, need int) {
 	s.typ, s.flags = data[3], data[4]
 	s.stream = binary.BigEndian.Uint32(data[5:]) & 0x7fffffff
 	s.streaming, s.pad = false, 0
+	if s.typ == h2Settings && size == 0 {
+		return 9, 0 // says nothing, or acknowledges
+	}
 	if s.typ == h2Data && s.stream != 0 {
 		head := 9
 		if s.flags&8 != 0 {
@@ -237,6 +241,7 @@ func (p *http2) newTx(c *Conn, d Dir, id uint32) *HTTPTx {
 	t.reset()
 	t.Proto = HTTP2
 	t.From = d
+	t.port = -1
 	t.h2 = &http2Stream{id: id}
 	t.msg[0].line = append(t.msg[0].line, "  HTTP/2\r\n"...)
 	t.msg[0].protocol = span2{2, 6, true}
@@ -283,13 +288,15 @@ func (p *http2) endStream(c *Conn, d Dir, t *HTTPTx) {
 		x.release(c.env)
 		t.h2.dec[d] = nil
 	}
-	if t.bodyKind == bodyMultipart && d == ToServer {
-		t.multi.finish(t, c.env.Config.HTTP.RequestBodyLimit)
-	}
 	t.body[d].Done = true
 	t.finishFiles(c.env, d)
 	t.reach(d, StageComplete)
-	if t.Complete() {
+}
+
+// forget drops the reference to a transaction that was retired: only until then
+// do frames that come late (RST_STREAM, WINDOW_UPDATE) belong to it.
+func (p *http2) forget(t *HTTPTx) {
+	if p.streams[t.h2.id] == t {
 		delete(p.streams, t.h2.id)
 	}
 }
@@ -300,9 +307,6 @@ func (p *http2) whole(c *Conn, d Dir, s *http2Side, body []byte) {
 	if s.typ == h2Continuation && s.blockTx != nil && s.blockTx.h2.id == s.stream {
 		t = s.blockTx
 	} else if s.stream == 0 {
-		if s.typ == h2Settings && s.flags&1 != 0 {
-			return // an acknowledgement
-		}
 		t = p.newTx(c, d, 0)
 		t.OneWay = true
 		t.Progress = [2]uint8{StageComplete, StageComplete}
@@ -371,14 +375,7 @@ func (p *http2) whole(c *Conn, d Dir, s *http2Side, body []byte) {
 		if bad = len(body)%6 != 0; bad {
 			break
 		}
-		for ; len(body) >= 6; body = body[6:] {
-			id, v := binary.BigEndian.Uint16(body), binary.BigEndian.Uint32(body[2:])
-			t.h2.addNumber(HTTP2Settings, d, uint64(id)<<32|uint64(v))
-			if id == 1 {
-				// How much of a table the other side may use.
-				p.side[d.Other()].hp.SetAllowedMaxDynamicTableSize(min(v, 64<<10))
-			}
-		}
+		p.settings(t, d, body)
 	case h2GoAway:
 		if bad = len(body) < 8; !bad {
 			t.h2.addNumber(HTTP2ErrorCode, d, uint64(binary.BigEndian.Uint32(body[4:])))
@@ -390,6 +387,18 @@ func (p *http2) whole(c *Conn, d Dir, s *http2Side, body []byte) {
 	}
 	if bad {
 		t.event("invalid_frame_data")
+	}
+}
+
+// settings takes the values of a SETTINGS frame.
+func (p *http2) settings(t *HTTPTx, d Dir, body []byte) {
+	for ; len(body) >= 6; body = body[6:] {
+		id, v := binary.BigEndian.Uint16(body), binary.BigEndian.Uint32(body[2:])
+		t.h2.addNumber(HTTP2Settings, d, uint64(id)<<32|uint64(v))
+		if id == 1 {
+			// How much of a table the other side may use.
+			p.side[d.Other()].hp.SetAllowedMaxDynamicTableSize(min(v, 64<<10))
+		}
 	}
 }
 
@@ -456,6 +465,9 @@ func (p *http2) addHeader(t *HTTPTx, d Dir, name, value string) {
 	m.raw = append(append(append(append(m.raw, name...), ": "...), value...), "\r\n"...)
 	n := m.raw[off : int(off)+len(name)]
 	h := httpHeader{name: span{off, uint32(len(name))}, value: span{off + uint32(len(name)) + 2, uint32(len(value))}, known: knownHeader(n)}
+	if h.known != hdrOther && name != knownNames[h.known] {
+		h.known = hdrOther // names are in lower case (RFC 9113, section 8.2.1)
+	}
 	m.headers = append(m.headers, h)
 	switch {
 	case h.known == hdrOther:
@@ -552,21 +564,24 @@ func (p *http2) takeHeaders(c *Conn, d Dir, t *HTTPTx) {
 	t.reach(d, StageHeaders)
 	if d == ToServer {
 		t.bodyKind = bodyFile
-		if ct, ok := m.value(hdrContentType); ok && t.kind == methodPost && t.multi.begin(ct) {
-			t.bodyKind = bodyMultipart
-		}
 	}
-	if ce, ok := m.value(hdrContentEnc); ok && c.env.Config.HTTP.DecompressLayers > 0 && t.h2.dec[d] == nil {
-		t.h2.dec[d] = newDecoderChain(c.env, t, d, ce)
+	ce, _ := m.value(hdrContentEnc)
+	switch string(ce) {
+	case "gzip", "deflate", "br":
+		if c.env.Config.HTTP.DecompressLayers > 0 && t.h2.dec[d] == nil {
+			t.h2.dec[d] = newDecoderChain(c.env, t, d, ce)
+		}
 	}
 }
 
-// mimic makes stream 1 of the request that asked for the upgrade (RFC 7540,
-// section 3.2).
+// mimic makes stream 1 of the request that asked for the upgrade, as if it had
+// come in a HEADERS frame, and a frame of its settings (RFC 7540, section 3.2).
 func (p *http2) mimic(c *Conn, old *HTTPTx) {
 	t := p.newTx(c, ToServer, 1)
 	p.streams[1] = t
+	t.h2.frames[ToServer] = append(t.h2.frames[ToServer], http2Frame{h2Headers, 0})
 	m := &old.msg[ToServer]
+	var settings []byte
 	method, _ := m.inLine(old.method)
 	path, _ := m.inLine(old.uriRaw)
 	p.addHeader(t, ToServer, ":method", string(method))
@@ -578,6 +593,7 @@ func (p *http2) mimic(c *Conn, old *HTTPTx) {
 		case hdrHost:
 			p.addHeader(t, ToServer, ":authority", v)
 		case hdrHTTP2Settings:
+			settings = m.at(h.value)
 		default:
 			p.addHeader(t, ToServer, string(m.at(h.name)), v)
 		}
@@ -587,6 +603,13 @@ func (p *http2) mimic(c *Conn, old *HTTPTx) {
 	p.takeHeaders(c, ToServer, t)
 	t.h2.blocks[ToServer] = 1
 	p.endStream(c, ToServer, t)
+	if b, err := base64.RawURLEncoding.DecodeString(string(bytes.TrimRight(settings, "="))); err == nil && len(b) > 0 {
+		t = p.newTx(c, ToServer, 0)
+		t.OneWay = true
+		t.Progress = [2]uint8{StageComplete, StageComplete}
+		t.h2.frames[ToServer] = append(t.h2.frames[ToServer], http2Frame{h2Settings, 0})
+		p.settings(t, ToServer, b)
+	}
 }
 
 // gap loses the frame boundaries: only a DATA frame survives one.

@@ -54,10 +54,23 @@ func (t *HTTPTx) bodyAdd(d Dir, data []byte, limit int) {
 	kind := t.bodyKind
 	if d == ToClient {
 		kind = bodyFile
+		if t.h2 == nil && t.From == ToServer && (t.kind == methodConnect || !t.uriRaw.present) {
+			return // a request without a path has no response that is looked into
+		}
+	}
+	if len(b.Data) >= limit {
+		// What is kept is complete.
+		if b.Truncated = true; kind == bodyFile {
+			b.Done = true
+		}
+		return
 	}
 	if kind == bodyFile && t.fileOpen&(1<<d) == 0 {
 		t.fileOpen |= 1 << d
 		t.openFile(d)
+	}
+	if room := limit - len(b.Data); len(data) > room {
+		data, b.Truncated = data[:room], true
 	}
 	b.add(data, limit)
 	b.Hashed = false // sums of less than this, if any
@@ -93,7 +106,9 @@ func (t *HTTPTx) openFile(d Dir) {
 			f.Name = append(f.Name, n...)
 		}
 	}
-	if len(f.Name) == 0 {
+	if t.h2 != nil {
+		f.Name = f.Name[:0] // files of HTTP/2 have no names
+	} else if len(f.Name) == 0 {
 		f.Name = append(f.Name, t.uriPath()...)
 	}
 	if d == ToClient {
@@ -110,12 +125,10 @@ func (t *HTTPTx) openFile(d Dir) {
 
 // uriPath is http.uri up to the query.
 func (t *HTTPTx) uriPath() []byte {
-	for i, b := range t.uri {
-		if b == '?' || b == '#' {
-			return t.uri[:i]
-		}
+	if t.From == ToClient && t.h2 == nil {
+		return []byte(notSeen)
 	}
-	return t.uri
+	return t.uri[:t.pathLen]
 }
 
 // rangeStart reads the first position of "bytes 0-99/1000".

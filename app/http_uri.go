@@ -100,7 +100,7 @@ func (t *HTTPTx) takeURI(cfg *HTTPConfig) {
 		t.setURIHost(m, host)
 		if port != nil {
 			if t.port = portNumber(port); t.port < 0 {
-				t.event("request_uri_host_invalid")
+				t.odd |= oddURIHost
 			}
 		}
 		return // there is no path
@@ -110,7 +110,7 @@ func (t *HTTPTx) takeURI(cfg *HTTPConfig) {
 		t.setURIHost(m, u.host)
 		if u.port != nil {
 			if t.port = portNumber(u.port); t.port < 0 {
-				t.event("request_uri_host_invalid")
+				t.odd |= oddURIHost
 			}
 		}
 	}
@@ -139,6 +139,7 @@ func (t *HTTPTx) takeURI(cfg *HTTPConfig) {
 	}
 	out = out[:from+len(fromUTF8(out[from:]))]
 	out = out[:from+len(removeDots(out[from:]))]
+	t.pathLen = len(out)
 	if u.hasQuery {
 		out = append(out, '?')
 		from = len(out)
@@ -165,7 +166,7 @@ func (t *HTTPTx) setURIHost(m *httpMsg, host []byte) {
 	t.host = normalHost(t.host[:0], host)
 	t.hostSet = len(host) > 0
 	if !validHost(t.host) {
-		t.event("request_uri_host_invalid")
+		t.odd |= oddURIHost
 	}
 }
 
@@ -213,7 +214,7 @@ func (t *HTTPTx) takeHost(m *httpMsg) {
 	v, ok := m.value(hdrHost)
 	if !ok {
 		if m.version >= http11 {
-			t.event("missing_host_header")
+			t.odd |= oddNoHost
 		}
 		return
 	}
@@ -227,37 +228,71 @@ func (t *HTTPTx) takeHost(m *httpMsg) {
 	}
 	host = bytes.TrimRight(host, " \t")
 	if bad || !validHost(bytes.TrimRight(host, ".")) {
-		t.event("request_header_host_invalid")
+		t.odd |= oddHost
 	}
-	if len(host) == 0 {
+	if len(host) == 0 || host[0] == '[' && bytes.IndexByte(host, ']') < 0 {
 		if t.hostSet {
-			t.event("host_header_ambiguous")
+			t.odd |= oddHostAmbiguous
 		}
 		return
 	}
 	if !t.hostSet {
-		t.host = t.host[:0]
-		for _, b := range host {
-			t.host = append(t.host, lower(b))
+		t.host = append(t.host[:0], host...)
+		if port == nil && host[0] != '[' { // only then it is normalised
+			for i, b := range t.host {
+				t.host[i] = lower(b)
+			}
 		}
 		t.hostSet = true
 		t.port = n
 		return
 	}
-	if !equalFoldBytes(bytes.TrimRight(host, "."), t.host) || n != -1 && t.port != -1 && n != t.port {
-		t.event("host_header_ambiguous")
+	if !equalFoldBytes(host, t.host) || n != -1 && t.port > 0 && n != t.port {
+		t.odd |= oddHostAmbiguous
 	}
 }
 
-// checkAuth notes an Authorization header of a scheme that nobody knows.
-func (t *HTTPTx) checkAuth(m *httpMsg) {
-	v, _ := m.value(hdrAuthorization)
+// checkAuth notes an Authorization header of a scheme that nobody knows. It is
+// false for one that nothing can be made of.
+func (t *HTTPTx) checkAuth(v []byte) bool {
 	for _, s := range [...]string{"basic", "digest", "bearer"} {
 		if len(v) >= len(s) && equalFold(v[:len(s)], s) {
-			return
+			if s != "basic" {
+				return true
+			}
+			for _, b := range bytes.TrimSpace(v[len(s):]) {
+				if b >= 'a' && b <= 'z' || b >= 'A' && b <= 'Z' || b >= '0' && b <= '9' || b == '+' || b == '/' {
+					return true
+				}
+			}
+			return len(bytes.TrimSpace(v[len(s):])) == 0
 		}
 	}
 	t.event("request_auth_unrecognized")
+	return true
+}
+
+// What can be odd about a request as a whole.
+const (
+	oddTransferEncoding = 1 << iota
+	oddContentLength
+	oddNoHost
+	oddHostAmbiguous
+	oddURIHost
+	oddHost
+)
+
+var oddEvents = [...]Event{"invalid_transfer_encoding_value_in_request", "invalid_content_length_field_in_request", "missing_host_header",
+	"host_header_ambiguous", "request_uri_host_invalid", "request_header_host_invalid"}
+
+// tellOdd makes events of what is odd about the request so far: behind its line,
+// its headers, its trailer and its end, each time all of them.
+func (t *HTTPTx) tellOdd() {
+	for i, e := range oddEvents {
+		if t.odd>>i&1 != 0 {
+			t.eventAgain(e)
+		}
+	}
 }
 
 // decodePath appends the path to dst with percent and %u encoding undone,

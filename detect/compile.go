@@ -688,7 +688,7 @@ func (b *builder) buildLists(fastList *list) error {
 		default:
 			for dir := app.ToServer; dir <= app.ToClient; dir++ {
 				if s.dirs.Has(dir) && d.dirs.Has(dir) {
-					s.engines[dir] = append(s.engines[dir], engine{kind: engineBuffer, grows: d.kind == app.KindBody, fast: l == fastList, stage: d.stage, multi: d.multi, absent: l.abs, buf: l.buf, chain: ch, conds: l.conds})
+					s.engines[dir] = append(s.engines[dir], engine{kind: engineBuffer, grows: d.grows(), fast: l == fastList, stage: d.stage, multi: d.multi, absent: l.abs, buf: l.buf, chain: ch, conds: l.conds})
 				}
 			}
 		}

@@ -87,7 +87,7 @@ func (c *compiler) index() {
 		d := &rs.buffers[k.buf]
 		for p := app.Proto(0); p < app.NProto; p++ {
 			if txProtos[k].Has(p) && d.protos.Has(p) {
-				rs.tx[p][k.dir] = append(rs.tx[p][k.dir], txGroup{group: g, buf: k.buf, stage: d.stage, kind: d.kind, multi: d.multi})
+				rs.tx[p][k.dir] = append(rs.tx[p][k.dir], txGroup{group: g, buf: k.buf, stage: d.stage, kind: d.kind, grows: d.grows(), multi: d.multi})
 			}
 		}
 	}

@@ -146,6 +146,7 @@ type txGroup struct {
 	buf   int32
 	stage uint8
 	kind  app.Kind
+	grows bool
 	multi bool
 }
 

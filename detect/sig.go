@@ -97,7 +97,7 @@ type engine struct {
 	stage  uint8
 	multi  bool
 	fast   bool
-	grows  bool // a body: looked at as it grows, final at its stage
+	grows  bool // looked at as it grows, final at its stage
 	file   bool // conditions on one file
 	absent absence
 	buf    int32  // of engineBuffer: index of a bufDef
@@ -136,6 +136,10 @@ type bufDef struct {
 	multi      bool   // a field with several values: each is matched by itself
 	frame      string // of FrameData: which frames
 }
+
+// grows says whether the buffer has values before its stage is reached: bodies,
+// and the names of files, of which a message may bring more.
+func (d *bufDef) grows() bool { return d.kind == app.KindBody || d.field == app.FileName }
 
 // special are buffers that are no fields of transactions.
 type special uint8

@@ -132,14 +132,14 @@ func (w *Worker) inspectTx(in *Input, tx app.Tx) {
 	}
 	for i := range groups {
 		g := &groups[i]
-		if g.stage > progress && g.kind != app.KindBody && !in.EndOfFlow {
+		if g.stage > progress && !g.grows && !in.EndOfFlow {
 			continue
 		}
 		if sd.ran[i>>6]>>(i&63)&1 != 0 {
 			continue
 		}
 		w.scanTx(g, in, tx, d)
-		if g.kind != app.KindBody && progress > g.stage || g.kind != app.KindBody && g.stage > 0 && progress >= g.stage || through {
+		if !g.grows && (progress > g.stage || g.stage > 0 && progress >= g.stage) || through {
 			sd.ran[i>>6] |= 1 << (i & 63)
 		}
 	}
@@ -376,8 +376,7 @@ func (w *Worker) window(def *bufDef, b *app.Body, in *Input, tx app.Tx, d app.Di
 	if size == 0 {
 		return nil, 0, false
 	}
-	full := b.Total > size // the limit is reached
-	if !cfg.Inline && size < least && !b.Done && !full && !in.EndOfFlow && !tx.Base().Done(d) {
+	if !cfg.Inline && size < least && !b.Done && !b.Full && !in.EndOfFlow && !tx.Base().Done(d) {
 		w.bodies = append(w.bodies, bodyWindow{body: b, none: true})
 		return nil, 0, false
 	}

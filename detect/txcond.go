@@ -176,7 +176,10 @@ func (w *Worker) matchTx(c *txCond, in *Input, tx app.Tx, d app.Dir, final bool)
 				return matches
 			}
 		}
-		return miss
+		if tx.Base().Done(d) || in.EndOfFlow {
+			return never
+		}
+		return notYet // events come until the end
 	case txText:
 		for i := 0; ; i++ {
 			v, ok := tx.Bytes(c.field, d, i)

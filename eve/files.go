@@ -47,10 +47,7 @@ func partial(tx app.Tx, f *app.File) bool {
 // fileFields describes a file. A file that is not complete when its flow ends
 // stays so.
 func (l *Logger) fileFields(o *object, f *app.File, tx app.Tx, end bool) {
-	// Suricata knows no names of files in HTTP/2.
-	if tx.Base().Proto != app.HTTP2 {
-		o.bytes("filename", f.Name)
-	}
+	o.text("filename", f.Name)
 	o.bool("gaps", f.Gaps)
 	switch {
 	case f.Truncated || f.Gaps && f.Done:

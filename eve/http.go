@@ -28,20 +28,15 @@ func (l *Logger) httpObject(o *object, t *app.HTTPTx) {
 		o.close()
 		return
 	}
-	if v, ok := t.Bytes(app.HTTPHost, app.ToServer, 0); ok {
-		o.bytes("hostname", v)
-	}
-	if n := t.Port(); n > 0 {
+	host, _ := t.Bytes(app.HTTPHost, app.ToServer, 0)
+	o.text("hostname", host)
+	if n := t.Port(); n >= 0 {
 		o.uint("http_port", uint64(n))
-	} else if _, ok := t.Bytes(app.HTTPStart, app.ToServer, 0); !ok {
-		o.uint("http_port", 0) // the headers never came to an end
 	}
-	if v, ok := t.Bytes(app.HTTPURIRaw, app.ToServer, 0); ok {
-		o.bytes("url", v)
-	}
-	if v, ok := t.HeaderByName(app.ToServer, "user-agent"); ok {
-		o.bytes("http_user_agent", v)
-	}
+	url, _ := t.Bytes(app.HTTPURIRaw, app.ToServer, 0)
+	o.text("url", url)
+	agent, _ := t.HeaderByName(app.ToServer, "user-agent")
+	o.text("http_user_agent", agent)
 	if v, ok := t.HeaderByName(app.ToServer, "x-forwarded-for"); ok {
 		o.bytes("xff", v)
 	}
@@ -52,21 +47,16 @@ func (l *Logger) httpObject(o *object, t *app.HTTPTx) {
 	if v, ok := t.HeaderByName(app.ToClient, "content-range"); ok {
 		contentRange(o, v)
 	}
-	if v, ok := t.HeaderByName(app.ToServer, "referer"); ok {
-		o.bytes("http_refer", v)
-	}
-	if v := t.Method(); len(v) > 0 {
-		o.bytes("http_method", v)
-	}
-	if v, ok := t.Bytes(app.HTTPProtocol, app.ToServer, 0); ok {
-		o.bytes("protocol", v)
-	}
+	refer, _ := t.HeaderByName(app.ToServer, "referer")
+	o.text("http_refer", refer)
+	o.text("http_method", t.Method())
+	proto, _ := t.Bytes(app.HTTPProtocol, app.ToServer, 0)
+	o.text("protocol", proto)
 	if v, ok := t.Bytes(app.HTTPStatCode, app.ToClient, 0); ok {
 		o.uint("status", leadingNumber(v))
 	}
-	if v, ok := t.HeaderByName(app.ToClient, "location"); ok {
-		o.bytes("redirect", v)
-	}
+	redirect, _ := t.HeaderByName(app.ToClient, "location")
+	o.text("redirect", redirect)
 	o.uint("length", t.BodyLength(app.ToClient))
 	if l.inAlert {
 		l.httpBody(o, t, app.HTTPRequestBody, app.ToServer, "http_request_body", "http_request_body_printable")

@@ -76,6 +76,13 @@ func (o *object) bytes(k string, v []byte) {
 	o.b = appendString(o.b, v)
 }
 
+// text is bytes for values that are left out when they are empty.
+func (o *object) text(k string, v []byte) {
+	if len(v) > 0 {
+		o.bytes(k, v)
+	}
+}
+
 func (o *object) uint(k string, v uint64) {
 	o.key(k)
 	o.b = strconv.AppendUint(o.b, v, 10)
@@ -130,11 +137,12 @@ func (o *object) time(k string, ns int64, loc *time.Location) {
 
 const hexDigits = "0123456789abcdef"
 
-// appendString appends s as a JSON string. Bytes that are not UTF-8 become the
-// text \xNN, as in Suricata's records: the file stays valid JSON whatever the
-// network sent.
+// appendString appends s as a JSON string. If it is not UTF-8 as a whole, its
+// bytes beyond ASCII become the text \xNN, as in Suricata's records: the file
+// stays valid JSON whatever the network sent.
 func appendString[T string | []byte](b []byte, s T) []byte {
 	b = append(b, '"')
+	checked, text := false, false
 	for i := 0; i < len(s); {
 		c := s[i]
 		if c < utf8.RuneSelf {
@@ -159,15 +167,15 @@ func appendString[T string | []byte](b []byte, s T) []byte {
 			}
 			continue
 		}
-		n := min(len(s)-i, utf8.UTFMax)
-		r, size := utf8.DecodeRuneInString(string(s[i : i+n]))
-		if r == utf8.RuneError && size <= 1 {
-			b = append(b, '\\', '\\', 'x', hexDigits[c>>4], hexDigits[c&15])
-			i++
-			continue
+		if !checked {
+			checked, text = true, utf8.ValidString(string(s[i:]))
 		}
-		b = append(b, s[i:i+size]...)
-		i += size
+		if text {
+			b = append(b, c)
+		} else {
+			b = append(b, '\\', '\\', 'x', hexDigits[c>>4], hexDigits[c&15])
+		}
+		i++
 	}
 	return append(b, '"')
 }
