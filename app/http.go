@@ -567,6 +567,11 @@ func (t *HTTPTx) Body(f Field, d Dir, i int) *Body {
 			}
 			return nil
 		}
+		if d == ToServer {
+			if f := t.FileAt(d, i); f != nil && f.Truncated && !f.Full && f.Inspected == 0 {
+				return nil // the connection's end cut it off
+			}
+		}
 		return t.FileBody(d, i)
 	}
 	return nil

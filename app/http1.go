@@ -127,17 +127,20 @@ func (p *http1) line(c *Conn, d Dir, s *httpSide, data []byte) int {
 	}
 	s.scan = len(data)
 	if len(data) >= httpLineMax {
-		p.tooLong(c, d, s)
+		p.tooLong(c, d, s, data)
 	}
 	return 0
 }
 
-func (p *http1) tooLong(c *Conn, d Dir, s *httpSide) {
+func (p *http1) tooLong(c *Conn, d Dir, s *httpSide, data []byte) {
 	e := Event("request_field_too_long")
 	if d == ToClient {
 		e = "response_field_too_long"
 	}
 	if s.tx != nil {
+		if len(data) > 0 && !isFold(data[0]) {
+			p.flushHeader(c, d, s, &s.tx.msg[d])
+		}
 		s.tx.event(e)
 	} else {
 		c.event(e)

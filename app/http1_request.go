@@ -31,7 +31,7 @@ func (p *http1) request(c *Conn, s *httpSide, data []byte) (n int, ok bool) {
 		}
 		size, ext := chunkLength(chomp(data[:n]))
 		if ext {
-			s.tx.event("request_chunk_extension")
+			s.tx.eventAgain("request_chunk_extension")
 		}
 		switch {
 		case size > 0:
@@ -404,7 +404,5 @@ func (p *http1) closeHeaders(c *Conn, d Dir, s *httpSide, tail []byte) {
 	m.raw = append(m.raw, tail...)
 	m.hasRaw = d == ToServer || len(tail) == 0
 	m.built = 0
-	if d == ToClient {
-		p.bodyData(c, d, s.tx, tail) // what is no line is a body
-	}
+	s.tx.wire[d] += uint64(len(tail)) // what is no line counts as body
 }

@@ -158,7 +158,7 @@ func (p *http1) responseLine(c *Conn, s *httpSide, data []byte) (int, bool) {
 			return 0, true
 		}
 		if len(data) >= httpLineMax {
-			p.tooLong(c, ToClient, s)
+			p.tooLong(c, ToClient, s, data)
 		}
 		return 0, false
 	}
@@ -259,7 +259,7 @@ func (p *http1) responseHeaders(c *Conn, s *httpSide, data []byte) (int, bool) {
 	end, n, swallow, lfcr := s.responseLineEnd(data)
 	if n == 0 {
 		if len(data) >= httpLineMax {
-			p.tooLong(c, ToClient, s)
+			p.tooLong(c, ToClient, s, data)
 		}
 		return 0, false
 	}
@@ -532,6 +532,7 @@ func (p *http1) upgrade(c *Conn, s *httpSide) {
 		t.event("failed_protocol_change")
 		c.stop()
 	case equalFold(v, "h2c"):
+		t.msg[ToClient].hasRaw = false // the block is not taken for complete
 		p.tunnel(c, s, HTTP2)
 		if q, ok := c.parser.(*http2); ok {
 			q.mimic(c, t)

@@ -7,8 +7,12 @@ func (p *http1) beginBody(c *Conn, d Dir, t *HTTPTx) {
 		switch t.kind {
 		case methodPost:
 			t.bodyKind = bodyFile
-			if ct, ok := t.msg[ToServer].value(hdrContentType); ok && t.multi.begin(ct) {
+			ct, _ := t.msg[ToServer].value(hdrContentType)
+			switch ok, bad := t.multi.begin(ct); {
+			case ok:
 				t.bodyKind = bodyMultipart
+			case bad:
+				t.bodyKind = bodyPlain
 			}
 		case methodPut:
 			t.bodyKind = bodyFile
@@ -102,7 +106,7 @@ func (t *HTTPTx) openFile(d Dir) {
 	f.Dir = d
 	f.Name = f.Name[:0]
 	if v, ok := t.msg[d].value(hdrContentDisp); ok {
-		if n, ok := dispositionName(v); ok {
+		if n, ok := paramValue(v, "filename="); ok {
 			f.Name = append(f.Name, n...)
 		}
 	}

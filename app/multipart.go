@@ -25,33 +25,22 @@ const (
 	maxMultiHeaders = 8 << 10 // bytes of the headers of a part
 	maxMultiFiles   = 64      // files of a body
 	maxFileName     = 4096
+	maxBoundary     = 200
 )
 
-// begin reads the boundary of a Content-Type; false if it is not
-// multipart/form-data.
-func (m *multipart) begin(ct []byte) bool {
+// begin reads the boundary of a Content-Type, of which it does not matter what
+// type it is. ok is false if there is none, bad true if it is too long.
+func (m *multipart) begin(ct []byte) (ok, bad bool) {
 	*m = multipart{delim: m.delim[:0], buf: m.buf[:0]}
-	if indexFold(ct, "multipart/form-data") < 0 {
-		return false
+	b, ok := paramValue(ct, "boundary=")
+	if !ok {
+		return false, false
 	}
-	i := indexFold(ct, "boundary=")
-	if i < 0 {
-		return false
-	}
-	b := ct[i+len("boundary="):]
-	if len(b) > 0 && b[0] == '"' {
-		b = b[1:]
-		if j := bytes.IndexByte(b, '"'); j >= 0 {
-			b = b[:j]
-		}
-	} else if j := bytes.IndexAny(b, "; ,"); j >= 0 {
-		b = b[:j]
-	}
-	if len(b) == 0 || len(b) > 200 {
-		return false
+	if len(b) >= maxBoundary {
+		return false, true
 	}
 	m.delim = append(append(m.delim, "--"...), b...)
-	return true
+	return true, false
 }
 
 // restart forgets the body so far.
@@ -92,15 +81,14 @@ func (m *multipart) step(t *HTTPTx, p []byte, limit int) (n int, ok bool) {
 			return 0, false
 		}
 		if m.file != nil {
-			end := i
-			if end > 0 && p[end-1] == '\n' {
-				end--
-				if end > 0 && p[end-1] == '\r' {
-					end--
-				}
+			if i == 0 && m.file.Total == 0 && bytes.HasPrefix(p[len(m.delim):], []byte("--")) {
+				t.event("multipart_no_filedata")
+				t.Files = t.Files[:len(t.Files)-1]
+				m.file = nil
+			} else {
+				m.file.add(p[:max(0, i-2)], limit) // without the end of line before it
+				m.endFile()
 			}
-			m.file.add(p[:end], limit)
-			m.endFile()
 		}
 		n = i + len(m.delim)
 		if p[n] == '-' && p[n+1] == '-' {
@@ -154,8 +142,8 @@ func (m *multipart) part(t *HTTPTx, p []byte) {
 		if !equalFold(bytes.TrimSpace(line[:i]), "content-disposition") {
 			continue
 		}
-		name, ok := dispositionName(line[i+1:])
-		if !ok || len(name) == 0 || m.files >= maxMultiFiles {
+		name, ok := paramValue(line[i+1:], "filename=")
+		if !ok || m.files >= maxMultiFiles {
 			continue
 		}
 		if len(name) > maxFileName {
@@ -176,40 +164,46 @@ func (m *multipart) endFile() {
 // finish: the body is complete.
 func (m *multipart) finish(t *HTTPTx, limit int) {
 	if m.file != nil {
-		m.file.add(m.buf, limit)
+		m.file.add(bytes.TrimSuffix(m.buf, []byte("\r\n")), limit)
 		m.endFile()
-	} else if m.state == mpStart {
-		t.event("multipart_no_filedata")
 	}
 	m.buf = m.buf[:0]
 	m.state = mpEnd
 }
 
-// dispositionName finds the file name in a Content-Disposition.
-func dispositionName(v []byte) ([]byte, bool) {
-	for from := 0; ; {
-		i := indexFold(v[from:], "filename=")
-		if i < 0 {
-			return nil, false
+// paramValue finds a parameter of a header value, such as "filename=": the
+// pieces between semicolons that are not in quotes, without regard to case. One
+// quote at each end of the value goes.
+func paramValue(v []byte, name string) ([]byte, bool) {
+	v = bytes.TrimLeft(v, " \t\r\n\v\f")
+	quoted := false
+	from := 0
+	for i := 1; i < len(v); i++ {
+		if v[i] == '"' && v[i-1] != '\\' {
+			quoted = !quoted
 		}
-		i += from
-		if i > 0 && !isSpace(v[i-1]) && v[i-1] != ';' && v[i-1] != '"' {
-			from = i + 1
+		last := i+1 == len(v)
+		if quoted || !last && (v[i] != ';' || v[i-1] == '\\') {
 			continue
 		}
-		n := v[i+len("filename="):]
-		if len(n) > 0 && n[0] == '"' {
-			n = n[1:]
-			for j := 0; j < len(n); j++ {
-				if n[j] == '"' && (j == 0 || n[j-1] != '\\') {
-					return n[:j], true
-				}
-			}
-			return n, true
+		tok := v[from:i]
+		if last {
+			tok = v[from:]
 		}
-		if j := bytes.IndexAny(n, "; \t"); j >= 0 {
-			n = n[:j]
+		for from = i + 1; from < len(v) && isSpace(v[from]); from++ {
+			i++
 		}
-		return n, true
+		if len(tok) <= len(name) || !equalFold(tok[:len(name)], name) {
+			continue
+		}
+		tok = tok[len(name):]
+		if tok[0] == '"' {
+			tok = tok[1:]
+		}
+		if n := len(tok); n > 0 && tok[n-1] == '"' {
+			tok = tok[:n-1]
+		}
+		return tok, true
 	}
+	return nil, false
 }

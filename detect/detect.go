@@ -174,7 +174,7 @@ type Flow struct {
 	ipOnly   [2]bool
 	cipher   bool      // payload is no longer looked at
 	cipherAt [2]uint32 // StreamBytes when that began
-	aEvents  [2]uint8  // how many of Conn.Events were judged
+	aEvents  uint8     // how many of Conn.Events were judged
 	protoAt  [2]app.Proto
 	tags     []tagState
 }

@@ -397,14 +397,13 @@ func (w *Worker) window(def *bufDef, b *app.Body, in *Input, tx app.Tx, d app.Di
 	return b.Data[off:], off, true
 }
 
-// connEvent looks for an anomaly of the connection that was not judged before
-// in this direction.
+// connEvent looks for an anomaly of the connection that came with this packet.
 func (w *Worker) connEvent(c *cond, in *Input) bool {
 	conn := in.conn()
 	if conn == nil {
 		return false
 	}
-	for _, e := range conn.Events[min(int(in.Flow.aEvents[in.Dir]), len(conn.Events)):] {
+	for _, e := range conn.Events[min(int(in.Flow.aEvents), len(conn.Events)):] {
 		if string(e) == c.name {
 			return true
 		}

@@ -133,6 +133,7 @@ func (w *Worker) Inspect(in *Input, out *Outcome) {
 		if !f.cipher && f.Conn.Encrypted() && (f.Conn.Proto() == app.SSH || f.Conn.Proto() == app.TLS) {
 			f.cipher, f.cipherAt = true, f.StreamBytes
 		}
+		f.aEvents = uint8(len(f.Conn.Events))
 	}
 	if f := in.Flow; f != nil {
 		f.protoAt[in.Dir] = in.proto()
