@@ -10,6 +10,7 @@ import (
 	"github.com/garita/garita/app"
 	"github.com/garita/garita/flow"
 	"github.com/garita/garita/internal/conf"
+	"github.com/garita/garita/packet"
 	"github.com/garita/garita/rule"
 	"github.com/garita/garita/stream"
 )
@@ -256,6 +257,35 @@ func limit(r *reader, path string, to *int) {
 	}
 }
 
+// tunnel reads the ports of a kind of tunnel, decoder.NAME.
+func (r *reader) tunnel(name string) (t packet.TunnelPorts) {
+	path := "decoder." + name
+	t.Off = !r.n.Bool(path+".enabled", true)
+	k := r.n.Get(path + ".ports")
+	if k == nil || k.Null {
+		return t
+	}
+	for _, v := range values(k) {
+		for _, s := range strings.Split(strings.Trim(r.port(v), "[] "), ",") {
+			if s = strings.Trim(r.port(strings.TrimSpace(s)), "[] "); s == "any" {
+				return packet.TunnelPorts{Off: t.Off, Any: true}
+			}
+			n, err := strconv.ParseUint(s, 10, 16)
+			r.bad(path+".ports", err)
+			t.List = append(t.List, uint16(n))
+		}
+	}
+	return t
+}
+
+// port is a port group's value for its name ($NAME), anything else as it is.
+func (r *reader) port(s string) string {
+	if name, ok := strings.CutPrefix(strings.TrimSpace(s), "$"); ok {
+		return r.c.Detect.Vars.Ports[name]
+	}
+	return s
+}
+
 func (r *reader) detect() {
 	c := &r.c.Detect
 	number(r, r.n, "packet-alert-max", &c.MaxAlerts)
@@ -273,6 +303,9 @@ func (r *reader) detect() {
 		r.c.IgnoreChecksums = true
 	}
 	r.c.IPIP = r.n.Bool("decoder.ipip.enabled", false)
+	t := &r.c.Tunnels
+	t.Teredo, t.VXLAN, t.Geneve = r.tunnel("teredo"), r.tunnel("vxlan"), r.tunnel("geneve")
+	t.Teredo.Any = !t.Teredo.Off && t.Teredo.List == nil
 	c.ReadFile = os.ReadFile
 	c.DataDir = r.n.String("default-data-dir", "")
 	if f := r.n.String("threshold-file", ""); f != "" {

@@ -93,6 +93,8 @@ type Config struct {
 	// inline replay and where Fail.Malformed is Closed, ignore otherwise: a live
 	// gateway that fails open does not cut a flow because a parser gave up.
 	AppError stream.Exception
+	// Tunnels says on which ports tunnels over UDP are looked for.
+	Tunnels packet.Tunnels
 	// IPIP looks into IPv4 within IPv4 too. Suricata 7 looks into all other
 	// tunnels that garita does, but not into this one.
 	IPIP bool

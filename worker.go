@@ -226,7 +226,7 @@ func (w *worker) judge(p *packet.Packet) {
 		}
 		w.lastID = p.ID
 	}
-	inner := w.looksInto(p) && p.Inner(&w.inner)
+	inner := w.looksInto(p) && p.Inner(&w.inner, &w.e.cfg.Tunnels)
 	if p.IsFragment() {
 		w.fragment(p)
 	} else {
@@ -239,18 +239,17 @@ func (w *worker) judge(p *packet.Packet) {
 			w.logDrop(p, nil, app.ToServer, nil, dropAction)
 		}
 	}
-	for d, proto := 1, p.Proto(); inner && !p.Verdict.Dropped(); d++ {
-		w.log.Tunnel(p, proto, d)
+	for d := 1; inner && !p.Verdict.Dropped(); d++ {
+		w.log.Tunnel(p, d)
 		in := &w.tunnel
 		*in = w.inner
 		in.Decode()
 		in.Verdict = packet.Verdict{}
-		inner = d < maxTunnels && w.looksInto(in) && in.Inner(&w.inner)
+		inner = d < maxTunnels && w.looksInto(in) && in.Inner(&w.inner, &w.e.cfg.Tunnels)
 		w.inspect(in, detect.Input{Packet: in, Carrier: inner})
 		if in.Verdict.Dropped() {
 			p.Verdict = in.Verdict
 		}
-		proto = in.Proto()
 	}
 	w.log.Source(eve.Wire)
 	if !p.Verdict.Dropped() {
@@ -281,7 +280,7 @@ func (w *worker) fragment(p *packet.Packet) {
 		w.logDrop(p, nil, app.ToServer, nil, dropAction)
 	case done:
 		w.whole.Verdict = packet.Verdict{}
-		w.log.Source(eve.Defragmented)
+		w.log.Whole(p)
 		w.inspect(&w.whole, detect.Input{Packet: &w.whole, Rebuilt: true})
 		w.log.Source(eve.Wire)
 		if w.whole.Verdict.Dropped() {

@@ -204,12 +204,10 @@ type Source uint8
 
 // Sources, by Suricata's pkt_src.
 const (
-	Wire      Source = iota // from the network or a capture
-	TunnelGRE               // inside of another packet
-	TunnelIPv4
-	TunnelIPv6
-	Defragmented // put together from fragments
-	EndOfFlow    // none: made up when the flow ended
+	Wire         Source = iota // from the network or a capture
+	Tunneled                   // inside of another packet, see packet.Tunnel
+	Defragmented               // put together from fragments
+	EndOfFlow                  // none: made up when the flow ended
 )
 
 // Source says where the packets of the calls to come are from.
@@ -220,20 +218,18 @@ func (l *Logger) Source(s Source) {
 }
 
 // Tunnel says that the packets of the calls to come, up to the next call of
-// Source, are inside of root, depth tunnels deep; proto is the IP protocol of
-// the innermost tunnel. root is borrowed until then.
-func (l *Logger) Tunnel(root *packet.Packet, proto uint8, depth int) {
-	if l == nil {
-		return
+// Source, are inside of root, depth tunnels deep. root is borrowed until then.
+func (l *Logger) Tunnel(root *packet.Packet, depth int) {
+	if l != nil {
+		l.root, l.depth, l.from = root, depth, Tunneled
 	}
-	l.root, l.depth = root, depth
-	switch proto {
-	case packet.ProtoGRE:
-		l.from = TunnelGRE
-	case packet.ProtoIPv6:
-		l.from = TunnelIPv6
-	default:
-		l.from = TunnelIPv4
+}
+
+// Whole says that the packet of the calls to come, up to the next call of
+// Source, was put together from fragments, of which last is the last.
+func (l *Logger) Whole(last *packet.Packet) {
+	if l != nil {
+		l.root, l.depth, l.from = last, 0, Defragmented
 	}
 }
 
@@ -247,7 +243,7 @@ func (l *Logger) tunnel(o *object) {
 	o.uint("src_port", uint64(p.SrcPort()))
 	o.addr("dest_ip", p.Dst())
 	o.uint("dest_port", uint64(p.DstPort()))
-	o.str("proto", protoName(p.Proto()))
+	o.str("proto", protoName(shownProto(p)))
 	o.uint("depth", uint64(l.depth))
 	if p.Number != 0 {
 		o.uint("pcap_cnt", p.Number)
@@ -327,8 +323,18 @@ func (l *Logger) Flush() {
 
 // begin starts a record with the fields that all packet records share.
 func (l *Logger) begin(event string, p *packet.Packet, f *FlowInfo) *object {
-	return l.beginWith(event, p, f, p.Src(), p.Dst(), p.SrcPort(), p.DstPort(), p.Proto())
+	return l.beginWith(event, p, f, p.Src(), p.Dst(), p.SrcPort(), p.DstPort(), shownProto(p))
 }
+
+// shownProto is the protocol of p. A fragment in IPv6 is shown as that.
+func shownProto(p *packet.Packet) uint8 {
+	if p.IPVersion() == 6 && p.IsFragment() {
+		return protoFragment
+	}
+	return p.Proto()
+}
+
+const protoFragment = 44
 
 func (l *Logger) beginWith(event string, p *packet.Packet, f *FlowInfo, src, dst netip.Addr, sport, dport uint16, proto uint8) *object {
 	o := l.start(event)
@@ -355,6 +361,8 @@ func (l *Logger) beginWith(event string, p *packet.Packet, f *FlowInfo, src, dst
 		o.uint("icmp_code", uint64(h.Code()))
 	}
 	switch {
+	case l.from == Tunneled:
+		o.str("pkt_src", tunnelNames[p.Tunnel])
 	case l.from != Wire:
 		o.str("pkt_src", sourceNames[l.from])
 	case p.Number != 0:
@@ -369,8 +377,11 @@ func (l *Logger) beginWith(event string, p *packet.Packet, f *FlowInfo, src, dst
 	return o
 }
 
-var sourceNames = [...]string{
-	TunnelGRE: "gre tunnel", TunnelIPv4: "ipv4 tunnel", TunnelIPv6: "ipv6 tunnel", Defragmented: "defrag", EndOfFlow: "stream (flow timeout)",
+var sourceNames = [...]string{Defragmented: "defrag", EndOfFlow: "stream (flow timeout)"}
+
+var tunnelNames = [...]string{
+	packet.NoTunnel: "wire/pcap", packet.InIPv4: "ipv4 tunnel", packet.InIPv6: "ipv6 tunnel", packet.InGRE: "gre tunnel",
+	packet.InVXLAN: "vxlan encapsulation", packet.InGeneve: "geneve encapsulation", packet.InTeredo: "teredo tunnel",
 }
 
 func (l *Logger) tuple(o *object, src, dst netip.Addr, sport, dport uint16, proto uint8) {
@@ -414,7 +425,7 @@ func (l *Logger) Alert(p *packet.Packet, f *FlowInfo, dir app.Dir, a *detect.Ale
 	} else if over {
 		dst = client
 	}
-	o := l.beginWith("alert", p, f, src, dst, p.SrcPort(), p.DstPort(), p.Proto())
+	o := l.beginWith("alert", p, f, src, dst, p.SrcPort(), p.DstPort(), shownProto(p))
 	if frame != nil {
 		tx = nil
 		l.frame(o, frame)
@@ -647,8 +658,8 @@ func (l *Logger) streamPayload(ps []Piece) []byte {
 			b = append(appendUint(b, p.Missing), " bytes missing]"...)
 		}
 		b = append(b, p.Data...)
-		if len(b) >= l.cfg.PayloadMax {
-			b = b[:l.cfg.PayloadMax]
+		if last := l.cfg.PayloadMax - 1; len(b) > last { // Suricata's buffer ends with a NUL
+			b = b[:last]
 			break
 		}
 	}
@@ -785,41 +796,4 @@ func dirName(d app.Dir) string {
 
 func hasPorts(proto uint8) bool {
 	return proto == packet.ProtoTCP || proto == packet.ProtoUDP || proto == packet.ProtoSCTP
-}
-
-// protoName is the transport as Suricata names it: upper case, of the system's
-// protocol names.
-func protoName(p uint8) string {
-	switch p {
-	case packet.ProtoTCP:
-		return "TCP"
-	case packet.ProtoUDP:
-		return "UDP"
-	case packet.ProtoICMP:
-		return "ICMP"
-	case packet.ProtoICMPv6:
-		return "IPv6-ICMP"
-	case packet.ProtoSCTP:
-		return "SCTP"
-	case packet.ProtoGRE:
-		return "GRE"
-	case packet.ProtoESP:
-		return "ESP"
-	case packet.ProtoAH:
-		return "AH"
-	case packet.ProtoIPv4:
-		return "IP-ENCAP"
-	case packet.ProtoIPv6:
-		return "IPv6"
-	case 2:
-		return "IGMP"
-	case 89:
-		return "OSPFIGP"
-	case 103:
-		return "PIM"
-	case 112:
-		return "VRRP"
-	}
-	var b [3]byte
-	return string(appendUint(b[:0], uint64(p)))
 }

@@ -9,12 +9,54 @@ const (
 	portGeneve = 6081
 )
 
+// Tunnel is how a packet was carried in another.
+type Tunnel uint8
+
+// Tunnels. NoTunnel is a packet that came by itself.
+const (
+	NoTunnel Tunnel = iota
+	InIPv4
+	InIPv6
+	InGRE
+	InVXLAN
+	InGeneve
+	InTeredo
+)
+
+// Tunnels says on which UDP ports tunnels are looked for. The zero value is
+// IANA's ports.
+type Tunnels struct{ VXLAN, Geneve, Teredo TunnelPorts }
+
+// TunnelPorts are the ports of one kind of tunnel, of either side.
+type TunnelPorts struct {
+	Off  bool
+	Any  bool     // all of them
+	List []uint16 // nil means IANA's
+}
+
+func (t *TunnelPorts) has(p *Packet, usual uint16) bool {
+	switch {
+	case t.Off:
+		return false
+	case t.Any:
+		return true
+	case t.List == nil:
+		return p.dport == usual || p.sport == usual
+	}
+	for _, n := range t.List {
+		if p.dport == n || p.sport == n {
+			return true
+		}
+	}
+	return false
+}
+
 // Inner fills in with the packet that p carries in a tunnel: IP in IP (RFC
 // 2003, 4213, 2473), GRE (RFC 2784, 2890) with IP, Ethernet or ERSPAN in it,
-// VXLAN (RFC 7348), Geneve (RFC 8926) and Teredo (RFC 4380) on their ports. It
+// VXLAN (RFC 7348), Geneve (RFC 8926) and Teredo (RFC 4380) on the ports of t. It
 // returns false if p is no such tunnel or is a fragment. The bytes of in are
 // those of p; its metadata is p's. Call Decode on it.
-func (p *Packet) Inner(in *Packet) bool {
+func (p *Packet) Inner(in *Packet, t *Tunnels) bool {
 	if p.frag != 0 || p.malformed != 0 {
 		return false
 	}
@@ -23,12 +65,17 @@ func (p *Packet) Inner(in *Packet) bool {
 	ok := true
 	frame := false
 	var vlan uint16 // that the tunnel's header names
+	kind := InIPv4
+	if p.version == 6 {
+		kind = InIPv6
+	}
 	switch p.proto {
 	case ProtoIPv4:
 		etype = EtherIPv4
 	case ProtoIPv6:
 		etype = EtherIPv6
 	case ProtoGRE:
+		kind = InGRE
 		if b, etype, ok = greInner(b); !ok {
 			return false
 		}
@@ -45,12 +92,14 @@ func (p *Packet) Inner(in *Packet) bool {
 	case ProtoUDP:
 		b = p.Data[p.payload:p.end]
 		switch {
-		case p.dport == portVXLAN || p.sport == portVXLAN:
+		case t.VXLAN.has(p, portVXLAN):
+			kind = InVXLAN
 			if len(b) < 8 || b[0]&8 == 0 {
 				return false
 			}
 			b, frame = b[8:], true
-		case p.dport == portGeneve || p.sport == portGeneve:
+		case t.Geneve.has(p, portGeneve):
+			kind = InGeneve
 			n := 8
 			if len(b) >= 8 {
 				n += int(b[0]&0x3f) * 4
@@ -60,7 +109,8 @@ func (p *Packet) Inner(in *Packet) bool {
 			}
 			etype = binary.BigEndian.Uint16(b[2:])
 			b, frame = b[n:], etype == 0x6558
-		case p.dport == portTeredo || p.sport == portTeredo:
+		case t.Teredo.has(p, portTeredo):
+			kind = InTeredo
 			if b = teredoInner(b); b == nil {
 				return false
 			}
@@ -76,6 +126,7 @@ func (p *Packet) Inner(in *Packet) bool {
 	}
 	*in = *p
 	in.edited = false
+	in.Tunnel = kind
 	in.L2, in.Link, in.NVLAN = nil, LinkRaw, 0
 	if frame {
 		in.DecodeLink(LinkEthernet, b)

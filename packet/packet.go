@@ -84,6 +84,7 @@ type Packet struct {
 	VLANTCI    uint16
 	HWAddr     [8]byte // source MAC in the first HWAddrLen bytes
 	Time       int64   // nanoseconds since 1970; from our own clock unless HasTime
+	Tunnel     Tunnel  // how it was carried, for what Inner gave
 	Number     uint64  // ordinal in a capture, from 1; 0 from a live queue
 	VLANs      [3]uint16
 	NVLAN      uint8    // how many of VLANs hold a tag's VLAN id, outermost first (captures)

@@ -122,7 +122,7 @@ func invariants(t *testing.T, p *Packet) {
 	var in Packet
 	q := p
 	for range 4 {
-		if !q.Inner(&in) {
+		if !q.Inner(&in, &Tunnels{}) {
 			break
 		}
 		if len(in.Data) >= len(q.Data) {
@@ -370,7 +370,7 @@ func TestInner(t *testing.T) {
 	for name, want := range map[string]uint8{"gre": ProtoUDP, "ip in ip": ProtoTCP, "6in4": ProtoUDP} {
 		p := decode(fixtures()[name])
 		var in Packet
-		if !p.Inner(&in) {
+		if !p.Inner(&in, &Tunnels{}) {
 			t.Errorf("%s: not recognised", name)
 			continue
 		}
@@ -386,7 +386,7 @@ func TestInnerERSPAN(t *testing.T) {
 	frame := append([]byte{1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 8, 0}, fixtures()["udp4"]...)
 	p := decode(build(shape{proto: ProtoGRE, payload: append([]byte{0x10, 0, 0x88, 0xbe, 0, 0, 0, 1, 0x10, 23, 0, 0, 0, 0, 0, 0}, frame...)}))
 	var in Packet
-	if !p.Inner(&in) {
+	if !p.Inner(&in, &Tunnels{}) {
 		t.Fatal("not recognised")
 	}
 	in.Decode()

@@ -6,21 +6,16 @@ func (t *Tracker) Unread(d Dir, yes bool) { t.unread[d] = yes }
 
 // Kept appends what is there of a direction to out, from the first byte that
 // was not let go: pieces in order, with how many bytes are missing before each.
-// For detection, segments that nobody acknowledged are left out until the
-// session ends. The bytes are good until the next call of the tracker. Config.
-// Keep makes it worth calling.
+// Segments that nobody acknowledged are left out, as in Suricata. The bytes are
+// good until the next call of the tracker. Config.Keep makes it worth calling.
 func (t *Tracker) Kept(s *TCP, d Dir, out []Chunk) []Chunk {
 	h := &s.half[d]
 	if h.flags&noReassembly != 0 {
 		return out
 	}
-	all := t.cfg.Inline || h.flags&finished != 0 || s.state == Closed
-	limit := h.edge
-	var at, gap uint64
-	at = max(h.start, min(h.shown, h.edge))
-	if !all {
-		limit = t.segmentEnd(h, h.acked())
-	}
+	acked := h.acked()
+	limit := t.segmentEnd(h, acked)
+	at, gap := max(h.start, min(h.shown, h.edge)), uint64(0)
 	if h.track != nil {
 		for _, o := range h.track.holes {
 			if o.end <= at {
@@ -41,7 +36,7 @@ func (t *Tracker) Kept(s *TCP, d Dir, out []Chunk) []Chunk {
 	if h.track != nil && at == h.edge {
 		for i := range h.track.nodes {
 			n := &h.track.nodes[i]
-			if n.end() <= at || !all && n.off >= h.acked() {
+			if n.end() <= at || n.off >= acked {
 				continue
 			}
 			from := max(n.off, at)
