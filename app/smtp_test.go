@@ -88,7 +88,7 @@ func TestSMTPEvents(t *testing.T) {
 	}{
 		{"client first", []piece{ts("EHLO x\r\n")}, smtpNoWelcome},
 		{"DATA refused", []piece{tc("220 x\r\n"), ts("EHLO x\r\nDATA\r\n"), tc("250 x\r\n550 no\r\n")}, smtpDataRejected},
-		{"TLS refused", []piece{tc("220 x\r\n"), ts("STARTTLS\r\n"), tc("454 no\r\n")}, smtpTLSRejected},
+		{"TLS refused", []piece{tc("220 x\r\n"), ts("STARTTLS\r\n"), tc("502 no\r\n")}, smtpTLSRejected},
 		{"long command", []piece{tc("220 x\r\n"), ts("EHLO " + strings.Repeat("x", 600) + "\r\n")}, smtpLongCommand},
 		{"odd reply", []piece{tc("220 x\r\n"), ts("EHLO x\r\n"), tc("xyz\r\n")}, smtpInvalidReply},
 		{"bad base64", []piece{tc("220 x\r\n"), ts("DATA\r\n"), tc("354\r\n"),

@@ -21,8 +21,9 @@ const (
 
 const (
 	tlsRecordHeader = 5
-	// tlsMaxRecord is the longest record body (RFC 5246 §6.2.3).
-	tlsMaxRecord = 1<<14 + 2048
+	// tlsMaxRecord is the longest record body (RFC 5246 §6.2.2 allows a
+	// compressed one 1,024 bytes more than its plain text).
+	tlsMaxRecord = 1<<14 + 1024
 	// tlsMaxHandshake is the longest handshake message that is kept: longer
 	// ones are skipped.
 	tlsMaxHandshake = 128 << 10
@@ -258,16 +259,28 @@ func (p *tlsParser) parse(c *Conn, d Dir, data []byte) (n, need int) {
 			continue
 		}
 		typ, version, l := b[0], binary.BigEndian.Uint16(b[1:]), int(binary.BigEndian.Uint16(b[3:]))
-		if typ < 20 || typ > 24 {
-			p.bad(c, d, tlsInvalidType)
+		switch v := version >> 8; {
+		case typ < 20 || typ > 24:
+			if typ&0xc0 != 0 {
+				// The length of a record of SSLv2, which Suricata accepts
+				// anywhere: not understood, but no fault.
+				p.tx.event(tlsInvalidRecord)
+				p.tx.event(tlsInvalidType)
+				c.stop()
+				return n, 0
+			}
+			p.bad(c, tlsInvalidType)
 			return n, 0
-		}
-		if v := version >> 8; v != 3 && v != 0x7f {
-			p.bad(c, d, tlsInvalidVersion)
+		case s.records == 0 && (version < VersionSSL3 || version > VersionTLS13) && v != 0x7f:
+			// Later ones are not looked at: the connection has its version.
+			p.bad(c, tlsInvalidVersion)
 			return n, 0
-		}
-		if l > tlsMaxRecord {
-			p.bad(c, d, tlsInvalidHeader)
+		case l > tlsMaxRecord || l == 0:
+			p.bad(c, tlsInvalidHeader)
+			return n, 0
+		case typ == 22 && l < 4 && !s.ccs:
+			// RFC 8446 §5.1 allows it, Suricata does not.
+			p.bad(c, tlsInvalidHandshake)
 			return n, 0
 		}
 		if p.tx.recordVersion[d] == 0 {
@@ -299,23 +312,20 @@ func (p *tlsParser) parse(c *Conn, d Dir, data []byte) (n, need int) {
 				return n, tlsRecordHeader + l
 			}
 			s.records++
-			p.record(d, typ, b[tlsRecordHeader:tlsRecordHeader+l])
 			n += tlsRecordHeader + l
+			if !p.record(d, typ, b[tlsRecordHeader:tlsRecordHeader+l]) {
+				p.bad(c, tlsInvalidRecord)
+				return n, 0
+			}
 		}
 	}
 }
 
-// bad ends parsing because the bytes are no TLS. Only a client that never said
-// a hello has broken the protocol; junk from a server, or behind a handshake,
-// is no fault to act upon (Suricata's judgement, too).
-func (p *tlsParser) bad(c *Conn, d Dir, e Event) {
+// bad ends parsing because the bytes are no TLS.
+func (p *tlsParser) bad(c *Conn, e Event) {
 	p.tx.event(tlsInvalidRecord)
 	p.tx.event(e)
-	if d == ToServer && !p.tx.Client.Seen {
-		c.fail()
-		return
-	}
-	c.stop()
+	c.fail()
 }
 
 // applicationData is cipher text by definition: whatever could be read of the
@@ -341,7 +351,8 @@ func (p *tlsParser) finish() {
 	}
 }
 
-func (p *tlsParser) record(d Dir, typ byte, b []byte) {
+// record takes the body of a record; false if it breaks the protocol.
+func (p *tlsParser) record(d Dir, typ byte, b []byte) bool {
 	s := &p.dir[d]
 	switch typ {
 	case 20:
@@ -353,15 +364,17 @@ func (p *tlsParser) record(d Dir, typ byte, b []byte) {
 			p.tx.reach(d.Other(), StageBody)
 		}
 	case 22:
-		p.handshake(d, b)
+		return p.handshake(d, b)
 	case 24:
-		p.heartbeat(d, b)
+		return p.heartbeat(d, b)
 	}
+	return true
 }
 
 // handshake takes the body of a handshake record: messages may be cut and
-// joined at will.
-func (p *tlsParser) handshake(d Dir, b []byte) {
+// joined at will, but for the four bytes at their head, which Suricata wants in
+// one record: false if they are not.
+func (p *tlsParser) handshake(d Dir, b []byte) bool {
 	s := &p.dir[d]
 	for len(b) > 0 {
 		if s.hsSkip > 0 {
@@ -381,13 +394,13 @@ func (p *tlsParser) handshake(d Dir, b []byte) {
 		want := 4
 		if len(s.hs) >= 4 {
 			want = 4 + (int(s.hs[1])<<16 | int(s.hs[2])<<8 | int(s.hs[3]))
+		} else if len(b) < 4 {
+			p.tx.event(tlsInvalidHandshake)
+			return false
 		}
 		k := min(want-len(s.hs), len(b))
 		s.hs = append(s.hs, b[:k]...)
 		b = b[k:]
-		if len(s.hs) < 4 {
-			return
-		}
 		want = int(s.hs[1])<<16 | int(s.hs[2])<<8 | int(s.hs[3])
 		if want > tlsMaxHandshake {
 			p.tx.event(tlsInvalidLength)
@@ -400,6 +413,7 @@ func (p *tlsParser) handshake(d Dir, b []byte) {
 			s.hs = nil // the transaction keeps slices of it
 		}
 	}
+	return true
 }
 
 // message takes one handshake message, whose bytes it may keep.
@@ -477,12 +491,13 @@ func (p *tlsParser) certificates(d Dir, b []byte) {
 	}
 }
 
-// heartbeat looks for the messages of CVE-2014-0160 (RFC 6520 §4).
-func (p *tlsParser) heartbeat(d Dir, b []byte) {
+// heartbeat looks for the messages of CVE-2014-0160 (RFC 6520 §4); false if it
+// is none.
+func (p *tlsParser) heartbeat(d Dir, b []byte) bool {
 	t, s := p.tx, &p.dir[d]
 	t.event(tlsHeartbeat)
 	if s.ccs || len(b) < 3 {
-		return // cipher text: nothing can be said
+		return true // cipher text: nothing can be said
 	}
 	n := int(binary.BigEndian.Uint16(b[1:]))
 	switch b[0] {
@@ -498,7 +513,9 @@ func (p *tlsParser) heartbeat(d Dir, b []byte) {
 		p.dir[d.Other()].beat = 0
 	default:
 		t.event(tlsHeartbeatInvalid)
+		return false
 	}
+	return true
 }
 
 // v2Record takes a record of SSLv2 (or the hello that is compatible with it,
@@ -511,7 +528,9 @@ func (p *tlsParser) v2Record(c *Conn, d Dir, b []byte) (n, need int) {
 		l, h = int(b[0]&0x3f)<<8|int(b[1]), 3
 	}
 	if l == 0 || h+l > p.maxPending()-1 {
-		p.bad(c, d, tlsInvalidSSLv2Header)
+		p.tx.event(tlsInvalidRecord)
+		p.tx.event(tlsInvalidSSLv2Header)
+		c.stop()
 		return h, 0
 	}
 	if len(b) < h+l {

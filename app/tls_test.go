@@ -149,24 +149,39 @@ func TestTLS13(t *testing.T) {
 	checkLaws(t, TLS, say)
 }
 
-// A hello in records of one byte each is the same hello.
-func TestTLSRecordsOfOneByte(t *testing.T) {
+// A hello in small records is the same hello; in such as hold no head of a
+// message it is none, as Suricata judges.
+func TestTLSRecordsCut(t *testing.T) {
 	say, _ := recordTLS(t, tls.VersionTLS12)
-	var cut []piece
-	for _, s := range say[:2] {
-		var out []byte
-		for b := s.data; len(b) > 0; {
-			n := 5 + int(b[3])<<8 + int(b[4])
-			for _, x := range b[5:n] {
-				out = append(out, b[0], b[1], b[2], 0, 1, x)
+	cutTo := func(size int) (cut []piece) {
+		for _, s := range say[:2] {
+			var out []byte
+			for b := s.data; len(b) > 0; {
+				n := 5 + int(b[3])<<8 + int(b[4])
+				for body := b[5:n]; len(body) > 0; {
+					k := min(size, len(body))
+					if len(body)-k < 4 {
+						k = len(body) // the rest would be too small
+					}
+					out = append(append(out, b[0], b[1], b[2], byte(k>>8), byte(k)), body[:k]...)
+					body = body[k:]
+				}
+				b = b[n:]
 			}
-			b = b[n:]
+			cut = append(cut, piece{s.dir, out})
 		}
-		cut = append(cut, piece{s.dir, out})
+		return cut
 	}
 	want := dumpConn(talk(TLS, say[:2], false, whole))
-	if got := dumpConn(talk(TLS, cut, false, whole)); got != want {
-		t.Errorf("one byte a record:\n%s\nwhole:\n%s", clip(got), clip(want))
+	for _, size := range []int{4, 5, 17} {
+		if got := dumpConn(talk(TLS, cutTo(size), false, whole)); got != want {
+			t.Errorf("%d bytes a record:\n%s\nwhole:\n%s", size, clip(got), clip(want))
+		}
+	}
+	for size := 1; size < 4; size++ {
+		if c := talk(TLS, cutTo(size), false, whole); !c.Broken() {
+			t.Errorf("%d bytes a record: %s", size, dumpConn(c))
+		}
 	}
 }
 

@@ -112,6 +112,8 @@ func (w *Worker) Inspect(in *Input, out *Outcome) {
 		case f.action == rule.Pass:
 			out.Action, out.By, out.WholeFlow = rule.Pass, f.by, true
 			return
+		case f.cipher && f.Conn.Proto() == app.SSH:
+			return // of an encrypted session no packet is looked at
 		}
 	}
 	w.begin(in)
