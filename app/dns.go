@@ -296,27 +296,22 @@ func (m *DNSMessage) record(msg []byte, off int, r *DNSRecord) (int, bool) {
 	return end, true
 }
 
-// dnsPlausible is the probe: does the beginning b of a message of total bytes
-// look like DNS? It says whether it is a request.
+// dnsPlausible says whether the header at the beginning b of a message of total
+// bytes can be one, and whether of a request.
 func dnsPlausible(b []byte, total int) (ok, request bool) {
 	if len(b) < dnsHeaderLen {
-		return false, false
-	}
-	if op := (b[2] >> 3) & 15; op >= 7 {
 		return false, false
 	}
 	least := 0
 	for i := range 4 {
 		least += 2 * int(binary.BigEndian.Uint16(b[4+2*i:]))
 	}
-	if least == 0 || least > total {
-		return false, false
-	}
-	if len(b) >= total {
-		var m DNSMessage
-		if !m.Decode(b[:total]) {
-			return false, false
-		}
-	}
-	return true, b[2]&0x80 == 0
+	return least <= total, b[2]&0x80 == 0
+}
+
+// dnsReadable says whether msg is a message as far as its questions go.
+func dnsReadable(msg []byte) bool {
+	ok, _ := dnsPlausible(msg, len(msg))
+	var m DNSMessage
+	return ok && (m.Decode(msg) || len(m.Questions) == int(m.Counts[0]))
 }

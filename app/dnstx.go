@@ -123,7 +123,10 @@ func (p *dnsParser) parse(c *Conn, d Dir, data []byte) (n, need int) {
 		}
 		if l > 0 {
 			c.frame(d, "pdu", n+2, b[2:2+l])
-			dnsMessage(c, d, b[2:2+l])
+			if !dnsMessage(c, d, b[2:2+l], true) {
+				c.fail()
+				return n, 0
+			}
 		}
 		n += 2 + l
 	}
@@ -138,25 +141,36 @@ func (*dnsParser) close(*Conn, Dir, []byte) {}
 
 func (*dnsParser) datagram(c *Conn, d Dir, data []byte) {
 	c.frame(d, "pdu", 0, data)
-	dnsMessage(c, d, data)
+	dnsMessage(c, d, data, false)
 }
 
-func dnsMessage(c *Conn, d Dir, data []byte) {
+// dnsMessage takes a message. One that cannot be read makes no transaction, its
+// anomaly is told of the message before it, if that is still open; false on
+// TCP, where nothing can be found behind it. The error does not end datagrams:
+// each stands for itself.
+func dnsMessage(c *Conn, d Dir, data []byte, stream bool) bool {
+	if ok, _ := dnsPlausible(data, len(data)); !ok {
+		return !stream
+	}
 	t := &DNSTx{raw: clone(data)}
 	t.oneWay(d)
-	ok := t.Decode(t.raw)
-	if len(data) >= dnsHeaderLen {
-		switch {
-		case t.Response() && d == ToServer:
-			t.odd = true
-			t.event(dnsNotRequest)
-		case !t.Response() && d == ToClient:
-			t.odd = true
-			t.event(dnsNotResponse)
-		}
+	if !t.Decode(t.raw) && (d == ToClient || len(t.Questions) < int(t.Counts[0])) {
+		// Of a request only the questions count.
+		dnsAnomaly(c, dnsMalformedData)
+		return false
 	}
-	if !ok {
-		t.event(dnsMalformedData)
+	switch {
+	case t.Response() && d == ToServer:
+		if stream {
+			dnsAnomaly(c, dnsNotRequest)
+			return false
+		}
+		t.odd = true
+	case !t.Response() && d == ToClient:
+		t.odd = true
+		if stream {
+			dnsAnomaly(c, dnsNotResponse)
+		}
 	}
 	if t.Flags&0x0040 != 0 {
 		t.event(dnsZFlagSet)
@@ -174,4 +188,11 @@ func dnsMessage(c *Conn, d Dir, data []byte) {
 		t.event(dnsTooManyLabels)
 	}
 	c.add(t)
+	return true
+}
+
+func dnsAnomaly(c *Conn, e Event) {
+	if open := c.Transactions(); len(open) > 0 {
+		open[len(open)-1].Base().event(e)
+	}
 }

@@ -112,7 +112,7 @@ func (w *Worker) Inspect(in *Input, out *Outcome) {
 		case f.action == rule.Pass:
 			out.Action, out.By, out.WholeFlow = rule.Pass, f.by, true
 			return
-		case f.cipher && f.Conn.Proto() == app.SSH:
+		case f.cipher && w.rs.cfg.Inline && f.Conn.Proto() == app.SSH:
 			return // of an encrypted session no packet is looked at
 		}
 	}
