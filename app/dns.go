@@ -308,10 +308,3 @@ func dnsPlausible(b []byte, total int) (ok, request bool) {
 	}
 	return least <= total, b[2]&0x80 == 0
 }
-
-// dnsReadable says whether msg is a message as far as its questions go.
-func dnsReadable(msg []byte) bool {
-	ok, _ := dnsPlausible(msg, len(msg))
-	var m DNSMessage
-	return ok && (m.Decode(msg) || len(m.Questions) == int(m.Counts[0]))
-}

@@ -88,6 +88,7 @@ type ftpParser struct {
 	last     *FTPTx
 	drop     [2]bool
 	multi    [3]byte // code of the reply that goes on over lines, 0 if none
+	asked    string  // code by which the server would answer PASV or EPSV, "" after other commands
 	transfer *FTPTransfer
 }
 
@@ -155,7 +156,12 @@ func (p *ftpParser) command(c *Conn, b []byte, long bool) {
 	if spaced {
 		t.Data = clone(bytes.TrimLeft(arg, " "))
 	}
+	p.asked = ""
 	switch {
+	case equalFold(word, "pasv"):
+		p.asked = "227"
+	case equalFold(word, "epsv"):
+		p.asked = "229"
 	case equalFold(word, "port"):
 		if port, ok := ftpHostPort(arg); ok {
 			p.expect(c, t, ToClient, port)
@@ -164,22 +170,24 @@ func (p *ftpParser) command(c *Conn, b []byte, long bool) {
 		if port, ok := ftpExtendedPort(arg); ok {
 			p.expect(c, t, ToClient, port)
 		}
-	case equalFold(word, "retr"):
-		p.begin(c, FTPRetrieve, arg)
-	case equalFold(word, "stor"):
-		p.begin(c, FTPStore, arg)
+	// Suricata knows these by their letters, whatever follows.
+	case hasPrefixFold(b, "retr"):
+		p.begin(c, FTPRetrieve, b[4:])
+	case hasPrefixFold(b, "stor"):
+		p.begin(c, FTPStore, b[4:])
 	}
 }
 
 // begin names what the data connection agreed on will carry. A transfer for
 // which no connection was agreed on breaks the protocol (RFC 959 §3.3; the
-// default ports are used by nobody).
+// default ports are used by nobody), and so does one without a name.
 func (p *ftpParser) begin(c *Conn, verb uint8, name []byte) {
-	if p.transfer == nil {
+	if p.transfer == nil || len(name) < 2 {
 		c.fail()
 		return
 	}
 	p.transfer.cmd.Store(&ftpTransferCommand{verb, clone(bytes.TrimSpace(name))})
+	p.transfer = nil // another needs its own connection
 }
 
 func (p *ftpParser) expect(c *Conn, t *FTPTx, listener Dir, port uint16) {
@@ -219,6 +227,17 @@ func (p *ftpParser) reply(c *Conn, b []byte, long bool) {
 	if !coded {
 		return
 	}
+	if string(b[:3]) == p.asked {
+		if k := bytes.IndexByte(b, '('); k >= 0 {
+			read := ftpHostPort
+			if p.asked == "229" {
+				read = ftpExtendedPort
+			}
+			if port, ok := read(b[k+1:]); ok {
+				p.expect(c, t, ToServer, port)
+			}
+		}
+	}
 	// RFC 959 §4.2: a reply of many lines ends with its code and a space.
 	code := [3]byte(b[:3])
 	switch {
@@ -231,25 +250,10 @@ func (p *ftpParser) reply(c *Conn, b []byte, long bool) {
 		p.multi = code
 		return
 	}
-	switch string(code[:]) {
-	case "227":
-		if k := bytes.IndexByte(b, '('); k >= 0 {
-			if port, ok := ftpHostPort(b[k+1:]); ok {
-				p.expect(c, t, ToServer, port)
-			}
-		}
-	case "229":
-		if k := bytes.IndexByte(b, '('); k >= 0 {
-			if port, ok := ftpExtendedPort(b[k+1:]); ok {
-				p.expect(c, t, ToServer, port)
-			}
-		}
-	case "234":
-		if equalFold(t.Command, "auth") {
-			p.finish(t)
-			c.recogniseAnew(TLS, 443)
-			return
-		}
+	if string(code[:]) == "234" && equalFold(t.Command, "auth") {
+		p.finish(t)
+		c.recogniseAnew(TLS, 443)
+		return
 	}
 	if code[0] != '1' { // a preliminary reply: another one follows
 		p.finish(t)

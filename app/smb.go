@@ -22,6 +22,7 @@ const (
 	smbMaxTrees   = 256
 	smbMaxName    = 2048
 	smbMaxFile    = 1 << 20 // bytes kept of a file
+	smb3Header    = 52      // of an encrypted message (MS-SMB2 §2.2.41)
 )
 
 // SMBTx is a request and its response, or a file that is transferred, or a
@@ -167,12 +168,9 @@ func (p *smbParser) parse(c *Conn, d Dir, data []byte) (n, need int) {
 			return n, 4
 		}
 		l := int(b[1])<<16 | int(b[2])<<8 | int(b[3])
-		if b[0] != 0 || l < 4 {
-			// Session service: requests and answers without interest.
-			if b[0]&0x80 == 0 && b[0] != 0 {
-				s.lost = true
-				continue
-			}
+		if b[0] != 0 {
+			// Session service: requests and answers without interest, and what
+			// is none of them.
 			n += 4
 			s.skip = l
 			continue
@@ -189,7 +187,13 @@ func (p *smbParser) parse(c *Conn, d Dir, data []byte) (n, need int) {
 		}
 		n += 4 + whole
 		s.skip = l - whole
-		p.message(c, d, b[4:4+whole], l)
+		if !p.message(c, d, b[4:4+whole], l) {
+			t := p.add(c, d, 0)
+			t.event(smbMalformed)
+			t.complete()
+			c.fail()
+			return n, 0
+		}
 	}
 }
 
@@ -203,7 +207,7 @@ func smbFrames(c *Conn, d Dir, off int, b []byte) {
 	case 0xfe:
 		kinds, head = [3]string{"smb2.pdu", "smb2.hdr", "smb2.data"}, smb2Header
 	case 0xfd:
-		kinds, head = [3]string{"smb3.pdu", "smb3.hdr", "smb3.data"}, 52
+		kinds, head = [3]string{"smb3.pdu", "smb3.hdr", "smb3.data"}, smb3Header
 	}
 	if len(b) < 4+head {
 		return
@@ -227,31 +231,37 @@ func (*smbParser) resync(b []byte) int {
 	return len(b)
 }
 
-// message takes a message, or the beginning of one of size bytes.
-func (p *smbParser) message(c *Conn, d Dir, b []byte, size int) {
-	switch {
-	case b[0] == 0xff && len(b) >= smb1Header:
-		p.smb1(c, d, b, size)
-	case b[0] == 0xfe:
-		// Several may be joined (MS-SMB2 §2.2.1, NextCommand).
-		for len(b) >= smb2Header && b[0] == 0xfe {
-			next := int(binary.LittleEndian.Uint32(b[20:]))
-			one := b
-			if next >= smb2Header && next <= len(b) {
-				one = b[:next]
-				p.smb2(c, d, one, next)
-				b, size = b[next:], size-next
-				continue
-			}
-			p.smb2(c, d, one, size)
-			return
-		}
-	case b[0] == 0xfd: // encrypted
-	default:
-		t := p.add(c, d, 0)
-		t.event(smbMalformed)
-		t.complete()
+// message takes a message, or the beginning of one of size bytes; false if it is
+// none.
+func (p *smbParser) message(c *Conn, d Dir, b []byte, size int) bool {
+	if len(b) < 4 || string(b[1:4]) != "SMB" {
+		return false
 	}
+	switch b[0] {
+	case 0xff:
+		if len(b) < smb1Header {
+			return false
+		}
+		p.smb1(c, d, b, size)
+		return true
+	case 0xfe:
+		// Several may be joined (MS-SMB2 §2.2.1, NextCommand).
+		for {
+			if len(b) < smb2Header || b[0] != 0xfe || binary.LittleEndian.Uint16(b[4:]) != smb2Header {
+				return false
+			}
+			next := int(binary.LittleEndian.Uint32(b[20:]))
+			if next < smb2Header || next >= len(b) {
+				p.smb2(c, d, b, size)
+				return true
+			}
+			p.smb2(c, d, b[:next], next)
+			b, size = b[next:], size-next
+		}
+	case 0xfd: // encrypted
+		return len(b) >= smb3Header
+	}
+	return false
 }
 
 func (p *smbParser) add(c *Conn, d Dir, version uint8) *SMBTx {

@@ -340,27 +340,23 @@ func (p *smtpParser) chunk(b []byte) int {
 
 func (p *smtpParser) reply(c *Conn, b []byte) {
 	t := p.tx
+	if len(b) < 3 || !smtpReplyCode(b[:3]) {
+		if t != nil {
+			t.event(smtpInvalidReply)
+		}
+		c.fail()
+		return
+	}
 	if !p.welcomed {
 		// The greeting belongs to no command.
 		p.welcomed = true
 		if t == nil {
-			if len(b) < 3 || !digit(b[0]) || !digit(b[1]) || !digit(b[2]) {
-				c.fail()
-				return
-			}
 			p.welcomed = len(b) < 4 || b[3] != '-'
 			return
 		}
 	}
 	if len(b) > smtpRFCLine && t != nil {
 		t.event(smtpLongReply)
-	}
-	if len(b) < 3 || !digit(b[0]) || !digit(b[1]) || !digit(b[2]) {
-		if t != nil {
-			t.event(smtpInvalidReply)
-		}
-		c.fail()
-		return
 	}
 	if len(b) > 3 && b[3] == '-' {
 		return // more lines follow
@@ -400,6 +396,17 @@ func (p *smtpParser) reply(c *Conn, b []byte) {
 			t.event(smtpTLSRejected)
 		}
 	}
+}
+
+// smtpReplyCode knows the replies of RFC 5321 §4.2.3 and the few of its
+// extensions that Suricata knows; another is no SMTP.
+func smtpReplyCode(b []byte) bool {
+	switch string(b) {
+	case "211", "214", "220", "221", "235", "250", "251", "252", "334", "354", "421", "450", "451", "452", "455",
+		"500", "501", "502", "503", "504", "550", "551", "552", "553", "554", "555":
+		return true
+	}
+	return false
 }
 
 func (p *smtpParser) gap(_ *Conn, d Dir, n uint64) bool {
