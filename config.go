@@ -3,10 +3,14 @@ package garita
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"sort"
 	"strconv"
+	"strings"
+	"time"
 
 	"github.com/garita/garita/detect"
 	"github.com/garita/garita/divert"
@@ -24,7 +28,8 @@ type FileConfig struct {
 	NameCapture bool
 	// LogDir is default-log-dir.
 	LogDir string
-	// Warnings name, once each, the sections that have no meaning here.
+	// Warnings are for a person: sections that have no meaning here, files that
+	// could not be read and are done without.
 	Warnings []string
 }
 
@@ -55,7 +60,7 @@ func LoadConfig(file string, set []string) (*FileConfig, error) {
 		}
 	}
 	c := &FileConfig{LogDir: n.String("default-log-dir", "")}
-	r := reader{n: n, file: file, c: c}
+	r := reader{n: n, c: c}
 	r.vars()
 	r.rules()
 	r.outputs()
@@ -65,25 +70,29 @@ func LoadConfig(file string, set []string) (*FileConfig, error) {
 	r.app()
 	r.detect()
 	r.divert()
+	r.queue()
 	r.fail()
 	r.unknown()
-	return c, errors.Join(r.errs...)
+	if err := errors.Join(r.errs...); err != nil {
+		if file == "" {
+			file = "--set"
+		} else if len(set) > 0 {
+			file += " with --set"
+		}
+		return nil, fmt.Errorf("%s: %w", file, err)
+	}
+	return c, nil
 }
 
 type reader struct {
 	n    *conf.Node
-	file string
 	c    *FileConfig
 	errs []error
 }
 
 func (r *reader) bad(path string, err error) {
 	if err != nil {
-		name := r.file
-		if name == "" {
-			name = "--set"
-		}
-		r.errs = append(r.errs, fmt.Errorf("%s: %s: %w", name, path, err))
+		r.errs = append(r.errs, fmt.Errorf("%s: %w", path, err))
 	}
 }
 
@@ -100,6 +109,27 @@ func (r *reader) vars() {
 		}
 	}
 	r.c.Detect.Vars = &v
+	// A variable that is no list of addresses spoils nearly every rule, so that
+	// is said once, here.
+	for _, g := range []struct {
+		path    string
+		m       map[string]string
+		resolve func(*rule.Term) error
+	}{
+		{"vars.address-groups.", v.Addresses, func(t *rule.Term) error { _, err := v.Addr(t); return err }},
+		{"vars.port-groups.", v.Ports, func(t *rule.Term) error { _, err := v.Port(t); return err }},
+	} {
+		for _, name := range slices.Sorted(maps.Keys(g.m)) {
+			t, err := rule.ParseTerm(g.m[name])
+			if err == nil {
+				err = g.resolve(t)
+			}
+			if te, ok := errors.AsType[*rule.TermError](err); ok && te.Mend != "" {
+				err = fmt.Errorf("%w (%s)", err, te.Mend)
+			}
+			r.bad(g.path+name, err)
+		}
+	}
 }
 
 func (r *reader) rules() {
@@ -152,11 +182,22 @@ func under(dir, name string) string {
 	return filepath.Join(dir, name)
 }
 
+// only refuses settings of our own sections that do not exist: one that is
+// misspelled would leave a host less protected than its owner believes.
+func (r *reader) only(s *conf.Node, section string, names ...string) {
+	for _, k := range s.Kids {
+		if !slices.Contains(names, k.Name) {
+			r.bad(section+"."+k.Name, fmt.Errorf("no such setting (there are %s)", strings.Join(names, ", ")))
+		}
+	}
+}
+
 func (r *reader) divert() {
 	s := r.n.Get("divert")
 	if s == nil {
 		return
 	}
+	r.only(s, "divert", "hooks", "protocols", "ports", "in", "out", "queue", "queues", "mark-mask", "backend", "loopback")
 	d := &r.c.Divert
 	list := func(name string) string {
 		k := s.Get(name)
@@ -213,6 +254,17 @@ func (r *reader) divert() {
 	r.bad("divert.backend", err)
 }
 
+func (r *reader) queue() {
+	if s := r.n.Get("queue"); s != nil {
+		r.only(s, "queue", "max-len", "gso")
+		number(r, s, "max-len", &r.c.MaxLen)
+		r.c.NoGSO = !s.Bool("gso", true)
+	}
+	var seconds int64
+	number(r, r.n, "stats.interval", &seconds)
+	r.c.StatsEvery = time.Duration(seconds) * time.Second
+}
+
 func values(k *conf.Node) []string {
 	if k.Scalar {
 		return []string{k.Value}
@@ -229,6 +281,7 @@ func (r *reader) fail() {
 	if s == nil {
 		return
 	}
+	r.only(s, "fail", "default", "crash", "overload", "malformed", "internal", "memory")
 	mode := func(name string, def FailMode) FailMode {
 		v := s.String(name, "")
 		if v == "" {
@@ -254,8 +307,8 @@ func (r *reader) fail() {
 var known = map[string]bool{
 	"vars": true, "default-rule-path": true, "rule-files": true, "classification-file": true,
 	"reference-config-file": true, "outputs": true, "default-log-dir": true, "stats": true,
-	"divert": true, "fail": true, "suricata-version": true, "queue": true, "threshold-file": true,
-	"stream": true, "flow": true, "flow-timeouts": true, "app-layer": true, "host-os-policy": true,
+	"divert": true, "fail": true, "queue": true, "threshold-file": true,
+	"stream": true, "flow": true, "decoder": true, "flow-timeouts": true, "app-layer": true, "host-os-policy": true,
 	"exception-policy": true, "packet-alert-max": true, "action-order": true, "pcap-file": true, "defrag": true, "datasets": true,
 	"policy-files": true, "disable-conf": true, "enable-conf": true, "drop-conf": true, "modify-conf": true,
 }
@@ -268,7 +321,7 @@ func (r *reader) unknown() {
 		}
 	}
 	sort.Strings(names)
-	for _, n := range names {
-		r.c.Warnings = append(r.c.Warnings, "section "+n+" has no effect")
+	if len(names) > 0 {
+		r.c.Warnings = append(r.c.Warnings, "without effect here: "+strings.Join(names, ", "))
 	}
 }

@@ -44,7 +44,7 @@ func (e *RuleError) Error() string {
 	case 1:
 		return e.Problems[0].Error()
 	}
-	return fmt.Sprintf("%v (and %d more problems in the rules)", e.Problems[0], len(e.Problems)-1)
+	return fmt.Sprintf("%v (and %d more problems)", e.Problems[0], len(e.Problems)-1)
 }
 
 // Loaded is what loading made of rules.

@@ -65,7 +65,7 @@ func (e *Error) explain(fd int) {
 				port = nl.Pid
 			}
 		}
-		f, err := os.Open("/proc/thread-self/net/netfilter/nfnetlink_queue")
+		f, err := os.Open(procQueues)
 		if err != nil {
 			return
 		}

@@ -379,7 +379,7 @@ func attach(fd int, cfg Config) (*Queue, error) {
 	q.hold.init(q)
 	// Kept open because the namespace of whoever asks for counters later need
 	// not be ours, and because the file is root's and we may not stay it.
-	q.proc, _ = os.Open("/proc/thread-self/net/netfilter/nfnetlink_queue")
+	q.proc, _ = os.Open(procQueues)
 	return q, nil
 }
 

@@ -90,20 +90,49 @@ func (q *Queue) Stats() Stats {
 	return s
 }
 
-// readKernelStats finds the line of a queue. Reading at an offset leaves the
-// file's position alone, so that several may read at once.
-func readKernelStats(f *os.File, queue uint16) (k KernelStats, ok bool) {
+// KernelQueues is what the kernel says of all queues in the network namespace
+// of the calling thread, by number. Only root may read it.
+func KernelQueues() (map[uint16]KernelStats, error) {
+	f, err := os.Open(procQueues)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	all := map[uint16]KernelStats{}
+	eachKernelStats(f, func(num uint16, k KernelStats) bool {
+		all[num] = k
+		return true
+	})
+	return all, nil
+}
+
+const procQueues = "/proc/thread-self/net/netfilter/nfnetlink_queue"
+
+// readKernelStats finds the line of a queue.
+func readKernelStats(f *os.File, queue uint16) (found KernelStats, ok bool) {
+	eachKernelStats(f, func(num uint16, k KernelStats) bool {
+		if ok = num == queue; ok {
+			found = k
+		}
+		return !ok
+	})
+	return found, ok
+}
+
+// eachKernelStats reads lines until yield returns false. Reading at an offset
+// leaves the file's position alone, so that several may read at once.
+func eachKernelStats(f *os.File, yield func(uint16, KernelStats) bool) {
 	lines := bufio.NewScanner(io.NewSectionReader(f, 0, 1<<24))
 	for lines.Scan() {
 		var (
+			k    KernelStats
 			num  uint16
 			mode uint8
 		)
 		n, err := fmt.Sscan(lines.Text(), &num, &k.PortID, &k.Waiting, &mode, &k.CopyRange,
 			&k.QueueDropped, &k.UserDropped, &k.LastID)
-		if err == nil && n == 8 && num == queue {
-			return k, true
+		if err == nil && n == 8 && !yield(num, k) {
+			return
 		}
 	}
-	return KernelStats{}, false
 }

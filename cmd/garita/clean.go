@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 
 	"github.com/spf13/cobra"
@@ -20,6 +21,9 @@ that wait in a queue of this namespace at that moment are dropped by the kernel.
 			removed, err := divert.Clean()
 			for _, s := range removed {
 				fmt.Fprintln(c.OutOrStdout(), "removed", s)
+			}
+			if _, living := errors.AsType[*divert.OwnedError](err); living {
+				return fmt.Errorf("%w\nit is at work, so nothing of it is left over: stop it, and it takes its rules away itself", err)
 			}
 			if err != nil {
 				return err

@@ -89,6 +89,7 @@ network:
 		for _, p := range bad.Problems {
 			fmt.Fprintln(errw, p)
 		}
+		err = fmt.Errorf("%d problems", len(bad.Problems))
 	}
 	if err != nil {
 		fmt.Fprintln(errw, "garita:", err)

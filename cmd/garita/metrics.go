@@ -13,6 +13,7 @@ import (
 
 	"github.com/garita/garita"
 	"github.com/garita/garita/divert"
+	"github.com/garita/garita/nfqueue"
 )
 
 // metrics answers Prometheus with the counters of an engine. They have the
@@ -73,7 +74,8 @@ func (m engineMetrics) Collect(out chan<- prometheus.Metric) {
 	// sample, which an alarm sees as well.
 	if found, err := divert.List(); err == nil {
 		v := 0.0
-		if answered(found) {
+		queues, _ := nfqueue.KernelQueues()
+		if answered(found, queues) {
 			v = 1
 		}
 		gauge("garita_protected", "1 if traffic is diverted to a living garita", v)

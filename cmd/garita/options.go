@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 
+	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
 	"github.com/garita/garita"
@@ -81,6 +82,15 @@ func (o *common) load(errw io.Writer) (*garita.FileConfig, error) {
 	}
 	c.Rules.Policy = append(c.Rules.Policy, o.policy.list()...)
 	return c, nil
+}
+
+// noWords refuses words that belong to no option, which mostly are rule files
+// of a pattern that the shell expanded.
+func noWords(c *cobra.Command, args []string) error {
+	if len(args) == 0 {
+		return nil
+	}
+	return fmt.Errorf("%q belongs to no option (has the shell expanded a pattern? quote it: --rules '/etc/garita/*.rules')", args[0])
 }
 
 // printProblems lists what is wrong with rules, at most max lines of it (0: all

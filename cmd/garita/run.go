@@ -51,7 +51,7 @@ leave nothing behind. After kill -9, traffic flows uninspected (--fail open) or
 stops until garita is back or "garita clean" (--fail closed).
 
 It needs root, or CAP_NET_ADMIN and CAP_NET_RAW.`,
-		Args: cobra.NoArgs,
+		Args: noWords,
 		RunE: func(c *cobra.Command, _ []string) error {
 			return o.run(c.Context(), c.ErrOrStderr())
 		},
@@ -282,14 +282,35 @@ func (o *runOptions) greet(w io.Writer, e *garita.Engine, c *garita.FileConfig) 
 	first, last := qs[0].Info().Queue, qs[len(qs)-1].Info().Queue
 	where := "whatever your rules queue"
 	if d := e.Diversion(); d != nil {
-		where = fmt.Sprintf("%s (%s, ssh spared on %v)", strings.Join(names, ", "), d.Backend(), d.SSHPorts())
+		where = fmt.Sprintf("%s (by %s", strings.Join(names, ", "), mechanisms[d.Backend()])
+		if ports := d.SSHPorts(); len(ports) > 0 {
+			where += fmt.Sprint("; not ssh, port ", strings.Trim(fmt.Sprint(ports), "[]"))
+		}
+		where += ")"
 	}
 	fmt.Fprintf(w, "garita: judging %s by %d rules, queues %d-%d, receive buffer %d KiB each, fail %s\n",
-		where, e.Loaded().Kept, first, last, qs[0].Info().ReadBuffer>>10, c.Fail.Crash)
-	if e.Loaded().Kept == 0 {
+		where, e.Loaded().Kept, first, last, qs[0].Info().ReadBuffer>>10, failures(c.Fail))
+	switch {
+	case e.Loaded().Kept > 0:
+	case len(e.Loaded().Problems) > 0:
+		fmt.Fprintln(w, "garita: NONE of the rules can be judged by: nothing will be dropped")
+	default:
 		fmt.Fprintln(w, "garita: no rules: nothing will be dropped")
 	}
 	if c.Log == nil {
 		fmt.Fprintln(w, "garita: no log: give --log-dir to write eve.json")
 	}
+}
+
+var mechanisms = map[divert.Backend]string{
+	divert.BackendNative: "nftables", divert.BackendCompat: "nftables with the NFQUEUE target", divert.BackendLegacy: "the legacy tables",
+}
+
+// failures is "open", or which failures are open and which closed.
+func failures(f garita.FailPolicy) string {
+	if f == garita.FailAll(f.Crash) {
+		return f.Crash.String()
+	}
+	return fmt.Sprintf("%s on a crash, %s on overload, %s on malformed packets, %s on faults inside, %s without memory",
+		f.Crash, f.Overload, f.Malformed, f.Internal, f.Memory)
 }

@@ -357,10 +357,23 @@ func TestKillClosed(t *testing.T) {
 	if s, err := get(l, "/", 5*time.Second); err != nil || s == "" {
 		t.Fatalf("%q %v", s, err)
 	}
+	status := func() (string, error) {
+		c := command("status")
+		out := &bytes.Buffer{}
+		c.Stdout, c.Stderr = out, out
+		err := l.Run(lab.Gateway, c)
+		return out.String(), err
+	}
+	if s, err := status(); err != nil || !strings.Contains(s, "\nprotected") {
+		t.Errorf("status of a living garita: %v\n%s", err, s)
+	}
 	a.signal(t, syscall.SIGKILL)
 	<-a.done
 	if s, err := get(l, "/", 500*time.Millisecond); err == nil {
 		t.Fatalf("traffic flows although fail is closed: %q", s)
+	}
+	if s, err := status(); err == nil || !strings.Contains(s, "NOT protected") {
+		t.Errorf("status of a dead garita: %v\n%s", err, s)
 	}
 	// Back again: it takes the table over and traffic flows.
 	b := start(t, l, "--fail", "closed", "--rule", `drop tcp any any -> any 80 (content:"/evil"; sid:1;)`)

@@ -111,6 +111,9 @@ func (o *tablesOptions) print(table string, w, errw io.Writer) error {
 			if errors.Is(err, os.ErrNotExist) {
 				return fmt.Errorf("this kernel has no legacy tables, or nobody has loaded them: %w", err)
 			}
+			if errors.Is(err, os.ErrPermission) {
+				return fmt.Errorf("%w (only root sees the names of the legacy tables)", err)
+			}
 			return err
 		}
 	}

@@ -27,7 +27,7 @@ still get in, say so from any shell of this host, best from a new connection:
     garita keep
 
 From then on it goes on as run would, until it is stopped.`,
-		Args: cobra.NoArgs,
+		Args: noWords,
 		RunE: func(c *cobra.Command, _ []string) error {
 			if o.trial <= 0 {
 				return fmt.Errorf("--for: %v is not a time to try for (write --for 60s)", o.trial)

@@ -52,7 +52,7 @@ opens the log anew; TERM and INT end it.
 It needs root, or CAP_NET_ADMIN for groups and CAP_NET_RAW for interfaces.`,
 		Example: `  garita watch --interface eth0 -S my.rules
   garita watch --nflog 5 -S my.rules -l /var/log/garita`,
-		Args: cobra.NoArgs,
+		Args: noWords,
 		RunE: func(c *cobra.Command, _ []string) error {
 			return o.run(c.Context(), c.OutOrStdout(), c.ErrOrStderr())
 		},

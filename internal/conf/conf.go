@@ -252,7 +252,7 @@ func (n *Node) SetOption(kv string) error {
 	k, v, ok := strings.Cut(kv, "=")
 	k = strings.TrimSpace(k)
 	if !ok || k == "" {
-		return fmt.Errorf("--set %q: write it as name=value, for example vars.address-groups.HOME_NET=any", kv)
+		return fmt.Errorf("--set %q: write it as name=value, for example vars.address-groups.HOME_NET=[192.0.2.0/24]", kv)
 	}
 	n.Set(k, strings.TrimSpace(v))
 	return nil
@@ -288,7 +288,7 @@ func (n *Node) Size(path string, def uint64) (uint64, error) {
 	}
 	v, err := ParseSize(k.Value)
 	if err != nil {
-		return def, fmt.Errorf("%s: %w", path, err)
+		return def, err
 	}
 	return v, nil
 }
