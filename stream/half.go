@@ -319,6 +319,9 @@ func (t *Tracker) insert(s *TCP, h *half, g *segment) {
 	data := g.payload
 	t.seen = true
 	t.res.Taken = true
+	if g.has(rstFlag) && !t.cfg.Strict {
+		return // what a reset carries is no part of the stream
+	}
 	if len(data) == 0 {
 		if g.has(finFlag) {
 			t.setFin(h, h.offset(g.end()))
