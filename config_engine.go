@@ -63,6 +63,7 @@ func (r *reader) stream() {
 	c.Inline = n.String("stream.inline", "auto") != "auto" && n.Bool("stream.inline", false)
 	c.Midstream = n.Bool("stream.midstream", false)
 	c.AsyncOneside = n.Bool("stream.async-oneside", false)
+	r.c.Bypass.Depth = n.Bool("stream.bypass", false)
 	c.KeepInvalid = !n.Bool("stream.drop-invalid", true)
 	c.CheckOverlap = n.Bool("stream.reassembly.check-overlap-different-data", false)
 	c.LiberalTimestamps = n.Bool("stream.liberal-timestamps", false)
@@ -189,6 +190,13 @@ func (r *reader) app() {
 				c.DetectOnly |= app.ProtoSetOf(p)
 			}
 		}
+	}
+	switch v := r.n.String("app-layer.protocols.tls.encryption-handling", "default"); v {
+	case "default", "track-only", "full":
+	case "bypass":
+		r.c.Bypass.TLS = true
+	default:
+		r.bad("app-layer.protocols.tls.encryption-handling", fmt.Errorf("%q is neither default, bypass nor full", v))
 	}
 	r.c.AppError = r.exception("app-layer.error-policy")
 	h := "app-layer.protocols.http.libhtp.default-config."

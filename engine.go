@@ -32,6 +32,7 @@ type Engine struct {
 	wantStats atomic.Uint64
 	idSeed    uint64
 	onAlert   func(*packet.Packet, *detect.Alert)
+	decided   atomic.Uint32 // the mark of flows that were let go; 0 if the kernel cannot tell them
 	links     *links.Cache
 	sources   []Source // of NewWatch
 	reloading sync.Mutex
@@ -136,11 +137,14 @@ func (e *Engine) open() error {
 	if e.cfg.NoDivert {
 		return nil
 	}
+	spec.SpareDecided = e.wantsBypass()
+	spec.Generation = uint8(e.idSeed)
 	d, err := divert.Install(spec)
 	if err != nil {
 		return err
 	}
 	e.diver = d
+	e.decided.Store(d.Decided())
 	for _, s := range d.Degraded() {
 		e.notify(Notice{Severity: Warning, Text: s})
 	}
@@ -278,6 +282,13 @@ func (e *Engine) Reload() error {
 	}
 	e.loaded.Store(l)
 	e.rules.Store(l.Set)
+	if e.decided.Load() != 0 {
+		// What was let go by the rules before is judged by those of now.
+		if err := e.diver.Undecide(); err != nil {
+			return err
+		}
+		e.decided.Store(e.diver.Decided())
+	}
 	return nil
 }
 

@@ -95,6 +95,8 @@ type Config struct {
 	AppError stream.Exception
 	// Tunnels says on which ports tunnels over UDP are looked for.
 	Tunnels packet.Tunnels
+	// Bypass says which flows are finished with before they end.
+	Bypass BypassConfig
 	// IPIP looks into IPv4 within IPv4 too. Suricata 7 looks into all other
 	// tunnels that garita does, but not into this one.
 	IPIP bool

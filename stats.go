@@ -22,6 +22,7 @@ type Stats struct {
 	Rejects           uint64 // resets and unreachables sent
 	RejectsFailed     uint64
 	FlowsEnded        uint64
+	Bypassed          uint64     // flows that were let go before their end
 	PickedUp          uint64     // sessions followed anew after the queue had been full
 	Stages            StageStats // what flows, streams and fragments have come to
 	// Drops counts dropped packets by reason.
@@ -83,6 +84,7 @@ func (s *Stats) add(o *Stats) {
 	s.RejectsFailed += o.RejectsFailed
 	s.FlowsEnded += o.FlowsEnded
 	s.PickedUp += o.PickedUp
+	s.Bypassed += o.Bypassed
 	s.Stages.add(&o.Stages)
 	if s.Drops == nil {
 		s.Drops = make(map[packet.Reason]uint64)
@@ -117,6 +119,7 @@ func (e *Engine) Counters() map[string]uint64 {
 		"ips.accepted":                s.Accepted,
 		"ips.blocked":                 s.Dropped,
 		"ips.rejected":                s.Rejects,
+		"garita.bypassed":             s.Bypassed,
 		"garita.picked_up":            s.PickedUp,
 		"garita.panics":               s.Panics,
 		"garita.edits_failed":         s.EditsFailed,

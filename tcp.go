@@ -16,7 +16,7 @@ import (
 // packet's direction, which the session may have turned round. A packet that
 // the session refuses gets its verdict here.
 //
-// Unless the verdict is a drop, settle must follow.
+// Unless the verdict is a drop, settle must follow once the verdict is final.
 func (w *worker) segment(p *packet.Packet, f *flow.Flow[conn], dir app.Dir) (app.Dir, bool) {
 	c, in := &f.Value, &w.in
 	r := w.tcp.Update(&c.tcp, p, stream.Dir(dir))
@@ -49,8 +49,11 @@ func (w *worker) segment(p *packet.Packet, f *flow.Flow[conn], dir app.Dir) (app
 		return dir, false
 	}
 	switch r.Exception {
-	case stream.PassFlow, stream.Bypass:
+	case stream.PassFlow:
 		c.det.SetAction(rule.Pass)
+	case stream.Bypass:
+		c.det.SetAction(rule.Pass)
+		w.bypass(f)
 	case stream.PassPacket:
 		w.pass = true
 	}
@@ -76,8 +79,7 @@ func (w *worker) segment(p *packet.Packet, f *flow.Flow[conn], dir app.Dir) (app
 		w.tcp.Rollback(&c.tcp)
 		return dir, false
 	}
-	for d := range c.det.StreamBytes {
-		c.det.StreamBytes[d] = uint32(w.tcp.Offset(&c.tcp, stream.Dir(d)))
+	for d := range c.det.StreamSize {
 		c.det.StreamSize[d] = c.tcp.Size(stream.Dir(d))
 	}
 	in.Raw, in.RawOffset = w.tcp.Raw(&c.tcp, stream.Dir(dir))
@@ -182,8 +184,12 @@ func (w *worker) appError(p *packet.Packet, f *flow.Flow[conn], dir app.Dir) boo
 	c.broken = true
 	act := dropAction
 	switch w.appPolicy {
-	case stream.PassFlow, stream.Bypass:
+	case stream.PassFlow:
 		c.det.SetAction(rule.Pass)
+		return false
+	case stream.Bypass:
+		c.det.SetAction(rule.Pass)
+		w.bypass(f)
 		return false
 	case stream.PassPacket:
 		w.pass = true
@@ -236,6 +242,10 @@ func (w *worker) feed(f *flow.Flow[conn], d app.Dir) {
 		}
 		if len(ch.Data) > 0 {
 			a.Feed(d, ch.Data)
+			if a.Proto() == app.TLS {
+				// Suricata looks at what was said before it is encrypted at once.
+				w.tcp.TriggerRaw(&c.tcp, stream.Dir(d))
+			}
 		}
 		for e := app.ToServer; e <= app.ToClient; e++ {
 			if a.MessageEnded(e) && flushes(a.Proto(), e) {
@@ -270,19 +280,23 @@ func flushes(p app.Proto, d app.Dir) bool {
 	return false
 }
 
-// settle lets p's segment take effect, or not if p is dropped.
-func (w *worker) settle(p *packet.Packet, f *flow.Flow[conn], dir app.Dir) {
-	c := &f.Value
-	if n := len(w.in.Raw); n > 0 {
-		w.tcp.RawDone(&c.tcp, stream.Dir(dir), w.in.RawOffset+uint64(n))
+// settle lets the packet that was last judged take effect in its TCP session,
+// or not if it is dropped.
+func (w *worker) settle(dropped bool) {
+	f := w.open
+	if f == nil {
+		return
 	}
-	if p.Verdict.Dropped() && p.Number == 0 {
+	w.open = nil
+	c := &f.Value
+	if dropped {
 		w.tcp.Rollback(&c.tcp)
 		return
 	}
-	// In a capture, what follows is an answer to the packet although we would
-	// have dropped it.
 	w.tcp.Commit(&c.tcp)
+	if f.State() == flow.Bypassed {
+		return
+	}
 	switch c.tcp.State() {
 	case stream.LastAck, stream.TimeWait, stream.Closed:
 		if f.State() != flow.Closed {

@@ -62,7 +62,8 @@ type worker struct {
 	endBuf     []byte        // scratch: the packet that stands for the end of a flow
 	lastNumber uint64
 	lastLink   packet.LinkType
-	pass       bool // an exception policy lets this packet go uninspected
+	open       *flow.Flow[conn] // its session waits for the packet's verdict; nil for none
+	pass       bool             // an exception policy lets this packet go uninspected
 	expected   expectations
 	appPolicy  stream.Exception // for flows whose bytes break their protocol
 	lastID     uint32           // the kernel's number of the packet before
@@ -198,6 +199,7 @@ func (w *worker) judgeFrom(ps []packet.Packet, i int) (next int) {
 			p := &ps[w.at]
 			p.Verdict = w.e.cfg.Fail.Internal.verdict(packet.ReasonPanic)
 			w.st.Panics++
+			w.open = nil
 			w.count(p)
 			w.e.notify(Notice{
 				Severity: Failure, Queue: w.queue,
@@ -252,9 +254,20 @@ func (w *worker) judge(p *packet.Packet) {
 		}
 	}
 	w.log.Source(eve.Wire)
+	w.handle(p)
+	// A capture goes on with answers to packets that we would have dropped.
+	w.settle(p.Verdict.Dropped() && p.Number == 0)
+}
+
+// handle lets the handler judge what passed so far.
+func (w *worker) handle(p *packet.Packet) {
 	if !p.Verdict.Dropped() {
 		if h := w.e.cfg.Handler; h != nil {
+			v := p.Verdict
 			p.Verdict = h(p)
+			if v.SetMark && p.Verdict.Kind == packet.KindAccept && !p.Verdict.SetMark {
+				p.Verdict.Mark, p.Verdict.SetMark = v.Mark, true
+			}
 			if p.Verdict.Kind == packet.Undecided {
 				p.Verdict = w.e.cfg.Fail.Internal.verdict(packet.ReasonFailure)
 			}
@@ -300,6 +313,7 @@ const maxTunnels = 4
 // inspect runs the rules on p within its flow and sets the verdict if they
 // drop it.
 func (w *worker) inspect(p *packet.Packet, known detect.Input) {
+	w.settle(false) // of the packet around this one
 	in := &w.in
 	*in = known
 	w.pass, w.out.Vars = false, nil
@@ -315,6 +329,10 @@ func (w *worker) inspect(p *packet.Packet, known detect.Input) {
 	if w.inline && f.Value.det.Action().Drops() {
 		p.Verdict = packet.Drop(packet.ReasonFlow)
 		w.logDrop(p, f, dir, nil, dropAction)
+		return
+	}
+	if f.State() == flow.Bypassed {
+		w.decided(p, f)
 		return
 	}
 	in.Established = f.State() != flow.New
@@ -341,12 +359,20 @@ func (w *worker) inspect(p *packet.Packet, known detect.Input) {
 		}
 	}
 	in.Flow, in.Dir = &f.Value.det, dir
-	if !w.pass {
+	if w.pass {
+		w.out.Bypass = false
+	} else {
 		w.det.Inspect(in, &w.out)
 		w.apply(p, f, dir)
 	}
 	if added {
-		w.settle(p, f, dir)
+		if n := len(in.Raw); n > 0 {
+			w.tcp.RawDone(&f.Value.tcp, stream.Dir(dir), in.RawOffset+uint64(n))
+		}
+		w.open = f
+	}
+	if w.finished(f); f.State() == flow.Bypassed && !p.Verdict.Dropped() {
+		w.decided(p, f)
 	}
 	if w.log.WantsPacketAnomalies() && len(p.Events())+len(in.StreamEvents) > 0 {
 		w.log.Anomalies(p, w.flowInfo(f), in.StreamEvents)
@@ -681,6 +707,12 @@ func (w *worker) logFlow(f *flow.Flow[conn]) {
 	}
 	if a := c.det.Action(); a != rule.NoAction {
 		e.Action = a.String()
+	}
+	if f.State() == flow.Bypassed {
+		e.Bypass = "local"
+		if w.e.decided.Load() != 0 {
+			e.Bypass = "capture"
+		}
 	}
 	e.TTL = c.ttl
 	info := w.flowInfo(f)

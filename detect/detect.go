@@ -155,8 +155,6 @@ type Flow struct {
 	Conn *app.Conn
 	// Key distinguishes the flow from others, for keys of thresholds and tags.
 	Key uint64
-	// StreamBytes is how many bytes each direction's TCP stream has by now.
-	StreamBytes [2]uint32
 	// StreamSize is how many sequence numbers each direction's sender has used
 	// in its turn, the SYN's included: what stream_size compares.
 	StreamSize [2]uint32
@@ -166,17 +164,16 @@ type Flow struct {
 	// Start is the time of the first packet in nanoseconds.
 	Start int64
 
-	bits     []uint32 // ids of flowbits that are set
-	ints     []flowInt
-	fvars    []flowVar
-	action   rule.Action // of the whole flow
-	by       *Info
-	ipOnly   [2]bool
-	cipher   bool      // payload is no longer looked at
-	cipherAt [2]uint32 // StreamBytes when that began
-	aEvents  uint8     // how many of Conn.Events were judged
-	protoAt  [2]app.Proto
-	tags     []tagState
+	bits    []uint32 // ids of flowbits that are set
+	ints    []flowInt
+	fvars   []flowVar
+	action  rule.Action // of the whole flow
+	by      *Info
+	ipOnly  [2]bool
+	cipher  bool  // payload is no longer looked at
+	aEvents uint8 // how many of Conn.Events were judged
+	protoAt [2]app.Proto
+	tags    []tagState
 }
 
 type flowInt struct {
@@ -237,6 +234,8 @@ type Outcome struct {
 	WholeFlow bool
 	// By is the rule that decided, nil without an action.
 	By *Info
+	// Bypass: a rule says that the rest of the flow needs no looking at.
+	Bypass bool
 	// Alerts to be logged, in order.
 	Alerts []Alert
 	// Suppressed counts matches that thresholds hid, Discarded those that
@@ -268,5 +267,5 @@ func (o *Outcome) reset() {
 	o.Vars = nil
 	o.Action, o.WholeFlow, o.By = rule.NoAction, false, nil
 	o.Suppressed, o.Discarded = 0, 0
-	o.Tagged, o.TaggedBy = false, nil
+	o.Tagged, o.TaggedBy, o.Bypass = false, nil, false
 }

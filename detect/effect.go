@@ -39,6 +39,8 @@ func (w *Worker) apply(s *sig, in *Input) {
 	for i := range s.post {
 		e := &s.post[i]
 		switch e.op {
+		case effBypass:
+			w.bypass = true
 		case effFlowbitSet:
 			if f != nil {
 				f.setBit(e.a)

@@ -240,6 +240,7 @@ func kwAppProtocol(b *builder, v string) error {
 }
 
 func kwBypass(b *builder, v string) error {
+	b.c.rs.anyBypass = true
 	b.s.post = append(b.s.post, effect{op: effBypass})
 	return nil
 }

@@ -44,6 +44,9 @@ func kwFrame(b *builder, v string) error {
 // for a place in the stream than were there.
 func (rs *Ruleset) WantsOverlaps() bool { return rs.anyOverlap }
 
+// WantsBypass says whether there are rules that let flows go.
+func (rs *Ruleset) WantsBypass() bool { return rs.anyBypass }
+
 // WantsFrames says whether there are rules that look into frames.
 func (rs *Ruleset) WantsFrames() bool { return rs.anyFrame }
 

@@ -35,6 +35,7 @@ type Ruleset struct {
 	txPlain    [app.NProto][2][]uint32
 	anyTx      bool // there are rules on transactions
 	anyFrame   bool // there are rules on frames
+	anyBypass  bool // there are rules that let flows go
 	anyOverlap bool // there are rules on overlaps that differ
 	fileHashes bool // a rule asks for sums of files
 	datasets   []*dataset

@@ -42,6 +42,7 @@ type Worker struct {
 	bodies []bodyWindow
 	xbufs  []xbuf
 	spare  []*txState
+	bypass bool // a rule that matched lets the flow go
 }
 
 // WorkerStats counts what the worker did.
@@ -133,7 +134,7 @@ func (w *Worker) Inspect(in *Input, out *Outcome) {
 	out.Vars = w.vars
 	if f := in.Flow; f != nil && f.Conn != nil {
 		if !f.cipher && f.Conn.Encrypted() && (f.Conn.Proto() == app.SSH || f.Conn.Proto() == app.TLS) {
-			f.cipher, f.cipherAt = true, f.StreamBytes
+			f.cipher = true
 		}
 		f.aEvents = uint8(len(f.Conn.Events))
 	}
@@ -174,6 +175,7 @@ func (w *Worker) begin(in *Input) {
 	w.edits = w.edits[:0]
 	w.vars, w.varBytes = w.vars[:0], w.varBytes[:0]
 	w.bodies = w.bodies[:0]
+	w.bypass = false
 	w.m.in = in
 	w.m.packet = false
 	w.src, w.dst = in.Packet.Src(), in.Packet.Dst()
@@ -324,10 +326,7 @@ func (w *Worker) packetRules(in *Input) {
 	g := &rs.payload[in.Dir]
 	raw := in.Raw
 	if in.NoPayload() {
-		payload = nil
-		if !w.rawReadable(in) {
-			raw = nil
-		}
+		payload, raw = nil, nil
 	}
 	if len(payload) > 0 {
 		w.scanPayload(g, p.Proto(), payload, in)
@@ -448,13 +447,7 @@ func (in *Input) proto() app.Proto {
 // NoPayload says that payload and stream are not looked at: what follows is
 // cipher text or another packet, or the packet is refused.
 func (in *Input) NoPayload() bool {
-	return in.Refused || in.Carrier || in.Flow != nil && in.Flow.cipher && !in.EndOfFlow
-}
-
-// rawReadable says whether the stream's piece is still to be looked at: that
-// which came before the cipher text is, unless windows slide over it again.
-func (w *Worker) rawReadable(in *Input) bool {
-	return !in.NoPayload() || in.Flow != nil && !w.rs.cfg.Inline && in.RawOffset < uint64(in.Flow.cipherAt[in.Dir])
+	return in.Refused || in.Carrier || in.Flow != nil && in.Flow.cipher
 }
 
 func (w *Worker) scanPayload(g *[nPayload]payGroup, proto uint8, payload []byte, in *Input) {
@@ -486,7 +479,7 @@ func (w *Worker) pktBuffers(s *sig, p *packet.Packet) bool {
 // payload matches contents of the payload on the stream, the packet or both,
 // as the rule wants it.
 func (w *Worker) payload(s *sig, c *chain, in *Input, payload []byte) (ok, stream bool) {
-	if s.flags&sigNeedStream != 0 && len(in.Raw) > 0 && w.rawReadable(in) {
+	if s.flags&sigNeedStream != 0 && len(in.Raw) > 0 && !in.NoPayload() {
 		if w.m.match(c, in.Raw, in.RawOffset) {
 			if s.flags&sigReplace != 0 && len(payload) > 0 {
 				w.onPacket(c, payload) // what is replaced lies in the packet
@@ -623,6 +616,7 @@ func (w *Worker) hit(id uint32, s *sig, in *Input, tx app.Tx, stream, state bool
 // finish sorts the matches, applies thresholds and actions and fills in the
 // outcome.
 func (w *Worker) finish(in *Input, out *Outcome) {
+	out.Bypass = w.bypass
 	if len(in.flowTags()) > 0 || len(w.hostTags) > 0 {
 		w.tagged(in, out)
 	}

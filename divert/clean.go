@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/google/nftables/expr"
 	"golang.org/x/sys/unix"
@@ -29,6 +30,7 @@ type FoundChain struct {
 	Hook     packet.Hook
 	Priority int32
 	Rules    int
+	Note     bool // notes decisions behind the queue, diverts nothing
 }
 
 // String describes it in one line.
@@ -37,8 +39,11 @@ func (f *Found) String() string {
 		return fmt.Sprintf("table %s, %s, owner %s", f.Table, f.Ownership, f.Owner)
 	}
 	hooks := ""
-	for i, c := range f.Chains {
-		if i > 0 {
+	for _, c := range f.Chains {
+		if c.Note {
+			continue
+		}
+		if hooks != "" {
 			hooks += ","
 		}
 		hooks += hookName(c.Hook)
@@ -80,7 +85,7 @@ func (s *session) list() ([]Found, error) {
 		for i := range st.chains {
 			c := &st.chains[i]
 			if c.base {
-				f.Chains = append(f.Chains, FoundChain{c.hook, c.priority, len(c.rules)})
+				f.Chains = append(f.Chains, FoundChain{c.hook, c.priority, len(c.rules), strings.HasSuffix(c.name, noteSuffix)})
 				f.Diverting = f.Diverting || len(c.rules) != 0
 			}
 			for _, r := range c.rules {

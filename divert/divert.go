@@ -11,6 +11,28 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+// Decided is the mark for the accepted packets of a flow that needs no more
+// looking at; 0 if this diversion cannot tell such flows.
+func (d *Diversion) Decided() uint32 {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if !d.spec.SpareDecided || !d.feat.ct || d.leg != nil {
+		return 0
+	}
+	return d.spec.Marks.Decided(d.spec.Generation)
+}
+
+// Undecide has all flows diverted again; Decided is another mark from then on.
+func (d *Diversion) Undecide() error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.gone() || d.stopped {
+		return ErrStopped
+	}
+	d.spec.Generation++
+	return d.apply()
+}
+
 // Ownership is how the table is bound to the process.
 type Ownership uint8
 
@@ -121,7 +143,7 @@ func install(spec Spec, owner Ownership) (*Diversion, error) {
 	d := &Diversion{
 		spec:  spec.clone(),
 		owner: owner,
-		feat:  features{native: spec.Backend != BackendCompat, hash: true, fib: true},
+		feat:  features{native: spec.Backend != BackendCompat, hash: true, fib: true, ct: true},
 	}
 	d.ssh = d.spec.sshPorts()
 	sess, err := openSession(spec.NetNS)
@@ -357,6 +379,9 @@ func (d *Diversion) refused(no *refusal) (again bool, err error) {
 	case usesFib:
 		d.feat.fib = false
 		return true, nil
+	case usesCt:
+		d.feat.ct = false
+		return true, nil
 	}
 	return false, e
 }
@@ -369,6 +394,9 @@ func (d *Diversion) note() {
 	}
 	if !d.feat.fib && len(d.ssh) != 0 {
 		d.degraded = append(d.degraded, "at prerouting and postrouting ssh to and from everybody is spared: the kernel has no fib expression (CONFIG_NFT_FIB_INET)")
+	}
+	if d.spec.SpareDecided && !d.feat.ct {
+		d.degraded = append(d.degraded, "flows that are finished with stay in the queue: the kernel has no ct expression (CONFIG_NFT_CT)")
 	}
 	switch d.owner {
 	case Unowned:

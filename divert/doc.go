@@ -38,13 +38,19 @@
 //	    chain forward {
 //	        type filter hook forward priority -161; policy accept
 //	        lifelines … accept
+//	        ct mark & 0x1e000000 == 0x04000000 accept             only with SpareDecided
 //	        iifname … goto out
+//	    }
+//	    chain forward-note {                                      only with SpareDecided
+//	        type filter hook forward priority -160; policy accept
+//	        meta mark & 0x1e000000 == 0x04000000 ct mark set … meta mark set …
 //	    }
 //	}
 //
 // With one queue the chain "queue" holds the queue rule itself. The rules in a
-// base chain stand in the order: own traffic, loopback, lifelines, and then the
-// selection; a skip of flows already decided belongs between the last two.
+// base chain stand in the order: own traffic, loopback, lifelines, flows already
+// decided, and then the selection. A decision is the mark of an accepted packet,
+// which the chain behind the queue notes with the packet's connection.
 //
 // The queue rule is the native nftables expression where the kernel has it
 // (CONFIG_NFT_QUEUE) and else the xtables target NFQUEUE through nft_compat.

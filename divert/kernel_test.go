@@ -314,12 +314,18 @@ func parsePacket(t testing.TB, m netlink.Message) queued {
 	return p
 }
 
-func (q *queues) accept(p queued) {
+func (q *queues) accept(p queued) { q.acceptMarked(p, 0) }
+
+// acceptMarked accepts with a mark, if it is not 0.
+func (q *queues) acceptMarked(p queued, mark uint32) {
 	q.t.Helper()
 	const accept = 1
 	ae := netlink.NewAttributeEncoder()
 	hdr := binary.BigEndian.AppendUint32(binary.BigEndian.AppendUint32(nil, accept), p.id)
 	ae.Bytes(2, hdr)
+	if mark != 0 {
+		ae.Bytes(3, binary.BigEndian.AppendUint32(nil, mark))
+	}
 	data, err := ae.Encode()
 	must(q.t, err)
 	// No acknowledgement: the packet may come back at a later hook before the

@@ -331,6 +331,9 @@ func (l *legacy) degraded(s *Spec) []string {
 	if s.queues() > 1 {
 		out = append(out, "flows between the same two addresses share one queue: legacy tables spread by address")
 	}
+	if s.SpareDecided {
+		out = append(out, "flows that are finished with stay in the queue: with legacy tables they are not told apart")
+	}
 	for i, t := range l.tables {
 		for _, h := range l.hooks[i] {
 			c := t.Chain(strings.ToUpper(hookName(h)))

@@ -30,6 +30,7 @@ type features struct {
 	native bool // the queue expression
 	hash   bool // the hash expression
 	fib    bool // the fib expression for inet
+	ct     bool // the ct expression
 }
 
 type rule struct {
@@ -47,6 +48,7 @@ const (
 	usesCompat
 	usesHash
 	usesFib
+	usesCt
 )
 
 type chain struct {
@@ -109,10 +111,51 @@ func (s *Spec) layout(f features, sshPorts []uint16) layout {
 	}
 	for _, h := range s.hooks() {
 		c := chain{name: hookName(h), base: true, hook: h, priority: s.priority(h)}
-		c.rules = append(s.lifelines(h, f, sshPorts), s.entrance(h, next)...)
+		c.rules = s.lifelines(h, f, sshPorts)
+		if s.SpareDecided && f.ct {
+			c.rules = append(c.rules, s.decidedRule())
+		}
+		c.rules = append(c.rules, s.entrance(h, next)...)
 		l.chains = append(l.chains, c)
 	}
+	if s.SpareDecided && f.ct {
+		for _, h := range s.hooks() {
+			l.chains = append(l.chains, s.noteChain(h))
+		}
+	}
 	return l
+}
+
+// decidedRule spares packets of connections that were decided.
+func (s *Spec) decidedRule() rule {
+	mask, d := s.Marks.Field(), s.Marks.Decided(s.Generation)
+	return rule{what: "spare decided flows", uses: usesCt, exprs: []expr.Any{
+		&expr.Ct{Key: expr.CtKeyMARK, Register: reg1},
+		bits(mask, 0), equal(host32(d)), accept(),
+	}}
+}
+
+// noteSuffix ends the names of the chains that note decisions.
+const noteSuffix = "-note"
+
+// noteChain comes right behind the queue: a packet that was accepted with the
+// mark of a decision has it noted with its connection, and loses it.
+func (s *Spec) noteChain(h packet.Hook) chain {
+	mask, d := s.Marks.Field(), s.Marks.Decided(s.Generation)
+	return chain{name: hookName(h) + noteSuffix, base: true, hook: h, priority: s.priority(h) + 1, rules: []rule{{
+		what: "note decisions", uses: usesCt, exprs: []expr.Any{
+			meta(expr.MetaKeyMARK), bits(mask, 0), equal(host32(d)),
+			&expr.Ct{Key: expr.CtKeyMARK, Register: reg1}, bits(^mask, d),
+			&expr.Ct{Key: expr.CtKeyMARK, Register: reg1, SourceRegister: true},
+			meta(expr.MetaKeyMARK), bits(^mask, 0),
+			&expr.Meta{Key: expr.MetaKeyMARK, Register: reg1, SourceRegister: true},
+		},
+	}}}
+}
+
+// bits keeps those of mask and sets those of set.
+func bits(mask, set uint32) expr.Any {
+	return &expr.Bitwise{SourceRegister: reg1, DestRegister: reg1, Len: 4, Mask: host32(mask), Xor: host32(set)}
 }
 
 // selectProtocols is nil when all protocols are taken.

@@ -61,6 +61,14 @@ type Spec struct {
 	// Marks is the part of the packet mark that is garita's.
 	Marks Marks
 
+	// SpareDecided spares flows whose accepted packets carried the mark
+	// Diversion.Decided: the mark is noted with their connection, and what
+	// follows is not diverted. It has the kernel track connections.
+	SpareDecided bool
+	// Generation tells the decided flows of this diversion from those of
+	// earlier ones, as far as the mark's field has room.
+	Generation uint8
+
 	// Priority of the base chain at each hook (index is packet.Hook). 0 means
 	// the default: -161 (behind conntrack and before mangle, so that the host's
 	// own filter still sees what we accept), at Postrouting 161 (behind source
@@ -162,7 +170,8 @@ type Marks struct {
 
 const defaultMarkMask = 0x1e000000
 
-func (m Marks) mask() uint32 {
+// Field is the mask in force.
+func (m Marks) Field() uint32 {
 	if m.Mask == 0 {
 		return defaultMarkMask
 	}
@@ -174,8 +183,18 @@ func (m Marks) mask() uint32 {
 // injects, and in the mark of a Repeat verdict so that the packet does not come
 // back for ever.
 func (m Marks) Own() uint32 {
-	mask := m.mask()
+	mask := m.Field()
 	return mask & -mask
+}
+
+// Decided is the mark of a flow that needs no more looking at: the second bit
+// of the field, and in those above the generation. 0 if the field has one bit.
+func (m Marks) Decided(generation uint8) uint32 {
+	own, mask := m.Own(), m.Field()
+	if mask == own {
+		return 0
+	}
+	return (own<<1 | uint32(generation)*(own<<2)&mask) & mask
 }
 
 // SpecError says what is wrong with a Spec. Nothing was changed.
@@ -235,7 +254,10 @@ func (s *Spec) Validate() error {
 	if s.queues() > maxQueues {
 		bad("Queues", strconv.Itoa(int(s.Queues)), fmt.Sprintf("more than %d", maxQueues))
 	}
-	m := s.Marks.mask()
+	m := s.Marks.Field()
+	if s.SpareDecided && s.Marks.Decided(0) == 0 {
+		bad("Marks", fmt.Sprintf("%#x", m), "sparing decided flows takes two bits")
+	}
 	if low := m & -m; (m+low)&m != 0 {
 		bad("Marks", fmt.Sprintf("%#x", m), "the bits are not consecutive")
 	}

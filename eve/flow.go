@@ -19,6 +19,7 @@ type FlowEnd struct {
 	TCPState      string
 	TTL           [2][2]uint8 // by direction: lowest, highest
 	Emergency     bool
+	Bypass        string // who let it go: "local", "capture" or ""
 }
 
 // Flow writes the record of a flow that ended. now is nanoseconds since 1970.
@@ -30,9 +31,20 @@ func (l *Logger) Flow(now int64, f *FlowInfo, e *FlowEnd) {
 	l.appProto(o, f)
 	o.open("flow")
 	l.counts(o, f)
+	if e.Bypass != "" {
+		// What the kernel let pass is not counted here.
+		o.open("bypassed")
+		for _, n := range [...]string{"pkts_toserver", "pkts_toclient", "bytes_toserver", "bytes_toclient"} {
+			o.uint(n, 0)
+		}
+		o.close()
+	}
 	l.span(o, f, e)
 	if e.Emergency {
 		o.bool("emergency", true)
+	}
+	if e.Bypass != "" {
+		o.str("bypass", e.Bypass)
 	}
 	o.str("state", e.State)
 	o.str("reason", e.Reason)

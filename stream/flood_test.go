@@ -145,7 +145,7 @@ func FuzzScript(f *testing.F) {
 	f.Add([]byte("02000$\x000"), uint8(137)) // a reset with data
 	f.Add([]byte{0, 16, 5, 9, 0, 48, 0, 9, 1, 16, 9, 0, 0, 16, 0, 9, 2, 0, 0, 0}, uint8(5))
 	f.Fuzz(func(t *testing.T, script []byte, mode uint8) {
-		cfg := Config{Inline: mode&1 != 0, NoRaw: mode&2 != 0, Midstream: mode&4 != 0, AsyncOneside: mode&8 != 0, Urgent: Urgent(mode >> 4 & 3),
+		cfg := Config{Inline: mode&1 != 0, Strict: mode&1 != 0, NoRaw: mode&2 != 0, Midstream: mode&4 != 0, AsyncOneside: mode&8 != 0, Urgent: Urgent(mode >> 4 & 3),
 			CheckOverlap: mode&64 != 0, Depth: 200, Memcap: 1 << 14, FlowMemcap: 1 << 12, MemcapPolicy: DropPacket,
 			HostOS: []HostPolicy{{mustPrefix("10.0.0.0/8"), Policy(len(script) % int(nPolicies))}}}
 		c := newConv(t, cfg)

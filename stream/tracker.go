@@ -432,6 +432,11 @@ func (t *Tracker) Behind(s *TCP, d Dir) bool {
 	return h.flags&(noReassembly|noApp) == 0 && h.gap(t, d) != 0 && !t.rawPending(h)
 }
 
+// PassedDepth says whether a direction has passed the depth.
+func (t *Tracker) PassedDepth(s *TCP) bool {
+	return (s.half[0].flags|s.half[1].flags)&depthReached != 0
+}
+
 // Stop ends the following of both directions: nothing of the session needs to
 // be looked at any more (encrypted, decided, bypassed). States are still
 // tracked; memory is given back.
