@@ -58,17 +58,20 @@ func (f *Found) String() string {
 // List says what of ours is in the network namespace of the calling thread. It
 // changes nothing. Errors are as those of Install.
 func List() ([]Found, error) {
-	old := foundLegacy()
+	found, err := listNFT()
+	if errors.Is(err, ErrNoNFTables) {
+		err = nil // where there are no tables, none of them is ours
+	}
+	return append(found, foundLegacy()...), err
+}
+
+func listNFT() ([]Found, error) {
 	s, err := openSession(0)
 	if err != nil {
-		if old != nil && errors.Is(err, ErrNoNFTables) {
-			return old, nil
-		}
 		return nil, err
 	}
 	defer s.close()
-	found, err := s.list()
-	return append(found, old...), err
+	return s.list()
 }
 
 func (s *session) list() ([]Found, error) {
@@ -160,15 +163,10 @@ func (f *Found) queueRule(exprs []byte) {
 // namespace.
 func Clean() ([]string, error) {
 	what, lerr := cleanLegacy()
-	s, err := openSession(0)
-	if err != nil {
-		if errors.Is(err, ErrNoNFTables) && what != nil {
-			return what, lerr
-		}
-		return what, errors.Join(lerr, err)
+	found, err := cleanNFT()
+	if errors.Is(err, ErrNoNFTables) {
+		err = nil
 	}
-	defer s.close()
-	found, err := s.removeTables(0)
 	for i := range found {
 		what = append(what, found[i].String())
 	}
@@ -176,6 +174,15 @@ func Clean() ([]string, error) {
 		err = errors.Join(lerr, err)
 	}
 	return what, err
+}
+
+func cleanNFT() ([]Found, error) {
+	s, err := openSession(0)
+	if err != nil {
+		return nil, err
+	}
+	defer s.close()
+	return s.removeTables(0)
 }
 
 // removeTables removes our tables unless an owner other than self lives.

@@ -127,6 +127,46 @@ func TestLegacyHooks(t *testing.T) {
 	}
 }
 
+// TestFallsBackToLegacy: a kernel without nf_tables gets the legacy backend
+// without being asked, and everything else works there too.
+func TestFallsBackToLegacy(t *testing.T) {
+	if !inNamespace(t) {
+		return
+	}
+	if _, err := divert.InstallAs(divert.Spec{}, divert.Unowned); !errors.Is(err, divert.ErrNoNFTables) {
+		if _, err := divert.Clean(); err != nil {
+			t.Error(err)
+		}
+		t.Skip("this kernel has nf_tables: GARITA_KERNEL_WITHOUT=nf_tables test/kernels/run starts one that has not")
+	}
+	needLegacy(t)
+	nothingLeft(t)
+	if what, err := divert.Clean(); err != nil || len(what) != 0 {
+		t.Errorf("cleaning what is clean: %q, %v", what, err)
+	}
+	var e *divert.Error
+	if _, err := divert.Install(divert.Spec{Backend: divert.BackendNative}); !errors.As(err, &e) || !errors.Is(err, divert.ErrNoNFTables) {
+		t.Errorf("native: %v", err)
+	}
+	w := newWorld(t)
+	q := bind(t, 7)
+	d := install(t, divert.Spec{Queue: 7})
+	if d.Backend() != divert.BackendLegacy {
+		t.Fatalf("backend %s", d.Backend())
+	}
+	client, server := udp(t, w.client, client4+":5000"), udp(t, w.server, server4+":5002")
+	send(t, client, server4+":5002", "hello")
+	p := q.next()
+	if p.text() != "hello" || packet.Hook(p.hook) != packet.Forward {
+		t.Errorf("hook %d got %q", p.hook, p.text())
+	}
+	q.accept(p)
+	expect(t, server, "hello")
+	must(t, d.Stop())
+	must(t, d.Remove())
+	nothingLeft(t)
+}
+
 // withoutPolicies leaves out the lines that count what passed meanwhile.
 func withoutPolicies(s string) string {
 	var b strings.Builder

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"os"
 	"strings"
 	"testing"
 
@@ -328,9 +329,14 @@ func TestUnknownByteForByte(t *testing.T) {
 // TestSpecRoundTrip needs no program and no tables: what is printed is parsed
 // into a rule that is printed the same.
 func TestSpecRoundTrip(t *testing.T) {
+	_, noProtocols := os.Stat("/etc/protocols")
+	_, noServices := os.Stat("/etc/services")
 	for _, l := range ruleLines(t) {
 		if strings.Contains(l.rule, "-set set") { // needs the set
 			continue
+		}
+		if noProtocols != nil && strings.Contains(l.rule, "gre") || noServices != nil && strings.Contains(l.rule, "domain") {
+			continue // a name that only these files know (Debian: netbase)
 		}
 		words, err := Words(l.rule)
 		must(t, err)
