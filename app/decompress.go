@@ -126,8 +126,10 @@ func newDecoderChain(e *Env, t *HTTPTx, d Dir, ce []byte) *decoderChain {
 			k, exact = codGzip, equalFold(tok, "gzip") || equalFold(tok, "x-gzip") || bytes.IndexByte(tok, 0) >= 0
 		case indexFoldNUL(tok, "deflate") >= 0:
 			k, exact = codDeflate, equalFold(tok, "deflate") || equalFold(tok, "x-deflate") || bytes.IndexByte(tok, 0) >= 0
-		case t.h2 != nil && equalFold(tok, "br"): // in HTTP/1 Suricata knows it not
-			k = codBrotli
+		case equalFold(tok, "br"):
+			// Suricata knows it in HTTP/2 alone and calls it odd elsewhere;
+			// browsers read it anywhere, so what it hides is looked at.
+			k, exact = codBrotli, t.h2 != nil
 		case indexFoldNUL(tok, "lzma") >= 0:
 			if !e.Config.HTTP.LZMA {
 				continue
