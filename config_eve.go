@@ -217,7 +217,9 @@ func (r *reader) eveType(t eve.Types, sub *conf.Node, xff eve.XFF) {
 		e.DHCPExtended = sub.Bool("extended", false)
 	case eve.Stats:
 		e.NoTotals = !sub.Bool("totals", true)
-		e.Threads = sub.Bool("threads", false)
+		if sub.Bool("threads", false) {
+			r.warn("outputs.eve-log.types.stats.threads: only sums are written")
+		}
 		e.Deltas = sub.Bool("deltas", false)
 	case eve.Drop:
 		switch v := sub.String("flows", "start"); v {

@@ -14,6 +14,7 @@ import (
 
 	"github.com/garita/garita/detect"
 	"github.com/garita/garita/divert"
+	"github.com/garita/garita/eve"
 	"github.com/garita/garita/internal/links"
 	"github.com/garita/garita/nfqueue"
 	"github.com/garita/garita/packet"
@@ -22,11 +23,12 @@ import (
 // Engine intercepts packets in one network namespace. Make it with New, run it
 // once.
 type Engine struct {
-	cfg    Config
-	rules  atomic.Pointer[detect.Ruleset]
-	loaded atomic.Pointer[Loaded]
-	queues []*nfqueue.Queue
-	diver  *divert.Diversion
+	cfg      Config
+	rules    atomic.Pointer[detect.Ruleset]
+	loaded   atomic.Pointer[Loaded]
+	loadedAt atomic.Int64 // nanoseconds since 1970
+	queues   []*nfqueue.Queue
+	diver    *divert.Diversion
 
 	workers   []*worker
 	wantStats atomic.Uint64
@@ -41,7 +43,8 @@ type Engine struct {
 		rules           *detect.Ruleset
 		ja3, ja4, hassh bool
 	}
-	began time.Time
+	began  time.Time
+	inline bool // drops count
 }
 
 // New loads the rules, binds the queues and diverts the traffic, in this order:
@@ -89,7 +92,8 @@ func newEngine(cfg Config, inline bool) (*Engine, error) {
 	if err != nil {
 		return nil, err
 	}
-	e := &Engine{cfg: cfg, idSeed: cfg.Flow.Seed[0], began: time.Now()}
+	e := &Engine{cfg: cfg, inline: inline, idSeed: cfg.Flow.Seed[0], began: time.Now()}
+	e.loadedAt.Store(e.began.UnixNano())
 	e.loaded.Store(l)
 	e.rules.Store(l.Set)
 	return e, nil
@@ -220,7 +224,7 @@ func (e *Engine) shutdown(workers *sync.WaitGroup) error {
 	e.closeQueues()
 	errs = append(errs, e.saveDatasets(e.cfg.Detect.DataDir))
 	if e.cfg.Log != nil && len(e.workers) > 0 {
-		e.workers[0].log.Stats(time.Now().UnixNano(), e.Counters())
+		e.workers[0].log.Stats(time.Now().UnixNano(), e.Counters(), e.ruleStats())
 		e.workers[0].log.Flush()
 	}
 	return errors.Join(errs...)
@@ -280,6 +284,7 @@ func (e *Engine) Reload() error {
 	if l.Malformed() {
 		return &RuleError{Problems: l.Problems}
 	}
+	e.loadedAt.Store(time.Now().UnixNano())
 	e.loaded.Store(l)
 	e.rules.Store(l.Set)
 	if e.decided.Load() != 0 {
@@ -360,6 +365,20 @@ func (w *worker) verdictError(err error) error {
 	return err
 }
 
+// ruleStats is what stats records say of the rules.
+func (e *Engine) ruleStats() eve.RuleStats {
+	l := e.loaded.Load()
+	failed := 0
+	for _, p := range l.Problems {
+		if !p.Warning {
+			failed++
+		}
+	}
+	return eve.RuleStats{
+		LastReload: e.loadedAt.Load(), Loaded: l.Kept, Failed: failed, Skipped: l.Set.Stats().Skipped,
+	}
+}
+
 func (e *Engine) writeStats(ctx context.Context) {
 	t := time.NewTicker(e.cfg.StatsEvery)
 	defer t.Stop()
@@ -369,7 +388,7 @@ func (e *Engine) writeStats(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case now := <-t.C:
-			log.Stats(now.UnixNano(), e.Counters())
+			log.Stats(now.UnixNano(), e.Counters(), e.ruleStats())
 			log.Flush()
 		}
 	}

@@ -65,20 +65,11 @@ func (r *Replay) Run(src Source) (Stats, error) {
 		return w.st.out, e
 	}
 	if w.log != nil {
-		w.log.Stats(max(w.now, time.Unix(0, 0).UnixNano()), w.replayStats())
+		w.log.Stats(max(w.now, time.Unix(0, 0).UnixNano()), r.e.counters(&w.st.out), r.e.ruleStats())
 		w.log.Flush()
 	}
 	if errors.Is(err, io.EOF) {
 		err = nil
 	}
 	return w.st.out, err
-}
-
-func (w *worker) replayStats() map[string]uint64 {
-	v := w.e.Counters()
-	s := &w.st.out
-	v["decoder.pkts"], v["decoder.bytes"], v["decoder.invalid"] = s.Packets, s.Bytes, s.Malformed
-	v["detect.alert"], v["detect.alerts_suppressed"], v["detect.alert_queue_overflow"] = s.Alerts, s.Suppressed, s.Discarded
-	v["ips.accepted"], v["ips.blocked"] = s.Accepted, s.Dropped
-	return v
 }

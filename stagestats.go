@@ -1,6 +1,7 @@
 package garita
 
 import (
+	"github.com/garita/garita/app"
 	"github.com/garita/garita/flow"
 	"github.com/garita/garita/stream"
 )
@@ -13,6 +14,9 @@ type StageStats struct {
 	FlowMemory, StreamMemory, FragsMemory uint64
 	Stream                                stream.Counters
 	Frags                                 stream.DefragCounters
+	Decode                                DecodeStats
+	Flows                                 FlowStats
+	App                                   app.Stats
 }
 
 // stages reads what the stages of w have counted.
@@ -21,6 +25,7 @@ func (w *worker) stages() StageStats {
 		Flow: w.flows.Counters, FlowsActive: uint64(w.flows.Len()), FlowMemory: w.flows.Memory(),
 		Stream: w.tcp.Counters, StreamMemory: uint64(w.tcp.Memory()),
 		Frags: w.defrag.DefragCounters, FragsMemory: uint64(w.defrag.Memory()),
+		Decode: w.decoded, Flows: w.flowStats, App: w.env.Stats,
 	}
 }
 
@@ -29,6 +34,9 @@ func (s *StageStats) add(o *StageStats) {
 	s.FlowMemory += o.FlowMemory
 	s.StreamMemory += o.StreamMemory
 	s.FragsMemory += o.FragsMemory
+	s.Decode.add(&o.Decode)
+	s.Flows.add(&o.Flows)
+	s.App.Add(&o.App)
 
 	f := &s.Flow
 	f.Created += o.Flow.Created
@@ -65,8 +73,21 @@ func (s *StageStats) add(o *StageStats) {
 	d.Refused += e.Refused
 }
 
+// sessionsEnded is how many flows ended that had a TCP session.
+func (s *StageStats) sessionsEnded() (n uint64) {
+	for i, e := range s.Flows.EndedTCP {
+		if i != int(stream.None) {
+			n += e
+		}
+	}
+	return n
+}
+
 // values puts the counters into v, by Suricata's names where it has one.
 func (s *StageStats) values(v map[string]uint64) {
+	s.Decode.values(v)
+	s.Flows.values(v)
+	appValues(&s.App, v)
 	v["flow.total"] = s.Flow.Created
 	v["flow.active"] = s.FlowsActive
 	v["flow.memuse"] = s.FlowMemory
@@ -76,6 +97,7 @@ func (s *StageStats) values(v map[string]uint64) {
 	for st, n := range s.Flow.Evicted {
 		v["flow.evicted."+flow.State(st).String()] = n
 	}
+	v["tcp.active_sessions"] = s.Stream.Sessions - min(s.Stream.Sessions, s.sessionsEnded())
 	v["tcp.sessions"] = s.Stream.Sessions
 	v["tcp.midstream_pickups"] = s.Stream.Midstream
 	v["tcp.overlap"] = s.Stream.Overlaps

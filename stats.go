@@ -1,6 +1,7 @@
 package garita
 
 import (
+	"strings"
 	"sync"
 	"time"
 
@@ -100,6 +101,13 @@ func (s *Stats) add(o *Stats) {
 	}
 }
 
+// dropReasons are Suricata's names of what drops packets.
+var dropReasons = [...]string{
+	"applayer_error", "applayer_memcap", "decode_error", "defrag_error", "defrag_memcap", "flow_drop", "flow_memcap",
+	"nfq_error", "rules", "stream_error", "stream_memcap", "stream_midstream", "stream_reassembly", "stream_urgent",
+	"threshold_detection_filter", "tunnel_packet_drop",
+}
+
 // newStatsLogger is a logger beside those of the workers, for stats records.
 func newStatsLogger(e *Engine) *eve.Logger { return eve.NewLogger(e.cfg.Eve, e.cfg.Log, nil) }
 
@@ -108,6 +116,10 @@ func newStatsLogger(e *Engine) *eve.Logger { return eve.NewLogger(e.cfg.Eve, e.c
 // is the caller's.
 func (e *Engine) Counters() map[string]uint64 {
 	s := e.Stats()
+	return e.counters(&s)
+}
+
+func (e *Engine) counters(s *Stats) map[string]uint64 {
 	v := map[string]uint64{
 		"uptime":                      uint64(time.Since(e.began).Seconds()),
 		"decoder.pkts":                s.Packets,
@@ -116,9 +128,6 @@ func (e *Engine) Counters() map[string]uint64 {
 		"detect.alert":                s.Alerts,
 		"detect.alerts_suppressed":    s.Suppressed,
 		"detect.alert_queue_overflow": s.Discarded,
-		"ips.accepted":                s.Accepted,
-		"ips.blocked":                 s.Dropped,
-		"ips.rejected":                s.Rejects,
 		"garita.bypassed":             s.Bypassed,
 		"garita.picked_up":            s.PickedUp,
 		"garita.panics":               s.Panics,
@@ -126,8 +135,17 @@ func (e *Engine) Counters() map[string]uint64 {
 		"garita.rejects_failed":       s.RejectsFailed,
 	}
 	s.Stages.values(v)
-	for why, n := range s.Drops {
-		v["ips.drop_reason."+string(why)] = n
+	if e.inline {
+		v["ips.accepted"], v["ips.blocked"], v["ips.rejected"], v["ips.replaced"] = s.Accepted, s.Dropped, s.Rejects, 0
+		for _, why := range dropReasons {
+			v["ips.drop_reason."+why] = 0
+		}
+		for why, n := range s.Drops {
+			v["ips.drop_reason."+strings.ReplaceAll(eve.DropReason(why), " ", "_")] += n
+		}
+	}
+	if s.Packets > 0 {
+		v["decoder.avg_pkt_size"] = s.Bytes / s.Packets
 	}
 	for why, n := range s.StreamDrops {
 		v["stream.dropped."+why] = n

@@ -317,6 +317,10 @@ func (w *worker) settle(dropped bool) {
 func (w *worker) endFlow(f *flow.Flow[conn]) {
 	c := &f.Value
 	w.st.FlowsEnded++
+	w.flowStats.Ended[f.State()]++
+	if f.Key.Proto == packet.ProtoTCP {
+		w.flowStats.EndedTCP[c.tcp.State()]++
+	}
 	w.out.Vars = nil
 	w.log.Source(eve.EndOfFlow)
 	defer w.log.Source(eve.Wire)

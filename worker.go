@@ -77,6 +77,8 @@ type worker struct {
 	reply      *replier
 	now        int64
 	nextID     uint64
+	decoded    DecodeStats
+	flowStats  FlowStats
 
 	st counters
 }
@@ -222,6 +224,8 @@ func (w *worker) judgeFrom(ps []packet.Packet, i int) (next int) {
 func (w *worker) judge(p *packet.Packet) {
 	p.Decode()
 	w.now, w.lastNumber, w.lastLink = p.Time, p.Number, p.Link
+	w.decoded.link(p)
+	w.decoded.packet(p)
 	if w.live {
 		if p.ID != w.lastID+1 && w.lastID != 0 {
 			w.lostAt = p.Time
@@ -246,6 +250,7 @@ func (w *worker) judge(p *packet.Packet) {
 		in := &w.tunnel
 		*in = w.inner
 		in.Decode()
+		w.decoded.packet(in)
 		in.Verdict = packet.Verdict{}
 		inner = d < maxTunnels && w.looksInto(in) && in.Inner(&w.inner, &w.e.cfg.Tunnels)
 		w.inspect(in, detect.Input{Packet: in, Carrier: inner})
@@ -293,6 +298,7 @@ func (w *worker) fragment(p *packet.Packet) {
 		w.logDrop(p, nil, app.ToServer, nil, dropAction)
 	case done:
 		w.whole.Verdict = packet.Verdict{}
+		w.decoded.packet(&w.whole)
 		w.log.Whole(p)
 		w.inspect(&w.whole, detect.Input{Packet: &w.whole, Rebuilt: true})
 		w.log.Source(eve.Wire)
@@ -429,6 +435,7 @@ func (w *worker) track(p *packet.Packet) (*flow.Flow[conn], app.Dir) {
 		c.det.Key = c.id
 		c.det.Start = p.Time
 		c.inDev = p.InDev
+		w.flowStats.begin(w.key.Proto)
 		if p != &w.tunnel {
 			c.nvlan = uint8(copy(c.vlans[:], p.VLANs[:p.NVLAN]))
 		}
@@ -688,7 +695,7 @@ func (w *worker) flush() {
 
 // count adds p's verdict to the counters.
 func (w *worker) count(p *packet.Packet) {
-	w.st.Bytes += uint64(len(p.Data))
+	w.st.Bytes += uint64(len(p.Data) + len(p.L2))
 	if !p.Verdict.Dropped() {
 		w.st.Accepted++
 		return

@@ -47,12 +47,26 @@ type Env struct {
 
 // Stats counts what happened to the connections of an Env.
 type Stats struct {
-	Flows     [NProto]uint64 // flows by recognised protocol, Failed included
-	Tx        [NProto]uint64 // transactions
-	Gaps      uint64         // gaps given to parsers
-	Errors    [NProto]uint64 // parsers that gave up
-	TxForced  uint64         // transactions closed because of MaxTx
-	BodyBytes uint64         // decoded body bytes kept
+	Flows     [2][NProto]uint64 // flows by transport and recognised protocol, Failed included
+	Tx        [2][NProto]uint64 // transactions
+	Gaps      uint64            // gaps given to parsers
+	Errors    [2][NProto]uint64 // parsers that gave up
+	TxForced  uint64            // transactions closed because of MaxTx
+	BodyBytes uint64            // decoded body bytes kept
+}
+
+// Add adds o.
+func (s *Stats) Add(o *Stats) {
+	for t := range s.Flows {
+		for p := range s.Flows[t] {
+			s.Flows[t][p] += o.Flows[t][p]
+			s.Tx[t][p] += o.Tx[t][p]
+			s.Errors[t][p] += o.Errors[t][p]
+		}
+	}
+	s.Gaps += o.Gaps
+	s.TxForced += o.TxForced
+	s.BodyBytes += o.BodyBytes
 }
 
 // NewEnv makes the shared part for one worker.
@@ -490,7 +504,7 @@ func (c *Conn) add(t Tx) {
 	if b.Proto == Unknown {
 		b.Proto = c.alp
 	}
-	c.env.Stats.Tx[b.Proto]++
+	c.env.Stats.Tx[c.hints.Transport][b.Proto]++
 	c.txs = append(c.txs, t)
 	live := 0
 	for i := len(c.txs) - 1; i >= 0; i-- {
@@ -519,7 +533,7 @@ func (c *Conn) event(e Event) {
 
 // fail gives up parsing for good. Transactions under way are closed.
 func (c *Conn) fail() {
-	c.env.Stats.Errors[c.alp]++
+	c.env.Stats.Errors[c.hints.Transport][c.alp]++
 	c.flags |= flagBroken
 	c.stop()
 }
@@ -604,7 +618,7 @@ func (c *Conn) become(p Proto) {
 // start makes p the protocol that is parsed.
 func (c *Conn) start(p Proto) {
 	c.alp = p
-	c.env.Stats.Flows[p]++
+	c.env.Stats.Flows[c.hints.Transport][p]++
 	if p == Failed {
 		c.flags |= flagDone
 		return

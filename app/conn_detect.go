@@ -152,7 +152,7 @@ func (c *Conn) detectDatagram(d Dir, data []byte) Dir {
 	default:
 		c.proto[d] = Failed
 		c.alp = Failed
-		c.env.Stats.Flows[Failed]++
+		c.env.Stats.Flows[c.hints.Transport][Failed]++
 	}
 	if c.proto[ToServer] == Failed && c.proto[ToClient] == Failed {
 		c.flags |= flagDone

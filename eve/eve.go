@@ -82,9 +82,9 @@ type Config struct {
 	Only Types
 	// Prefix begins every line of the first output.
 	Prefix string
-	// NoTotals leaves the sums over the workers out of stats records, Threads
-	// adds what each worker counted, Deltas what came since the record before.
-	NoTotals, Threads, Deltas bool
+	// NoTotals leaves the sums out of stats records, Deltas adds what came since
+	// the record before.
+	NoTotals, Deltas bool
 	// Payload adds the payload of alerts, in base64; Printable, as text;
 	// Packet, the whole packet in base64.
 	Payload, Printable, Packet bool
@@ -180,17 +180,19 @@ type Piece struct {
 
 // Logger formats records for one worker. It is not safe for concurrent use.
 type Logger struct {
-	cfg   Config
-	raw   []byte // scratch
-	out   *Writer
-	o     object
-	at    int   // where the record being written begins
-	typ   Types // what it is, if there are other outputs
-	also  []output
-	names func(ifindex uint32) string
-	from  Source
-	root  *packet.Packet // what carries the packet, if from a tunnel
-	depth int
+	cfg  Config
+	raw  []byte // scratch
+	out  *Writer
+	o    object
+	at   int   // where the record being written begins
+	typ  Types // what it is, if there are other outputs
+	also []output
+	// before are the values of the stats record before.
+	before map[string]uint64
+	names  func(ifindex uint32) string
+	from   Source
+	root   *packet.Packet // what carries the packet, if from a tunnel
+	depth  int
 	// inAlert: what is described stands in an alert, which has all fingerprints.
 	inAlert bool
 	// rules know the names of flow bits and variables.
@@ -706,6 +708,15 @@ var dropReasons = map[packet.Reason]string{
 	packet.ReasonMemory:    "stream memcap",
 }
 
+// DropReason is Suricata's word for why a packet was dropped, or ours where it
+// has none.
+func DropReason(why packet.Reason) string {
+	if s, ok := dropReasons[why]; ok {
+		return s
+	}
+	return string(why)
+}
+
 // Drop writes a record of a dropped packet: unless all are asked for, of the
 // first in each direction of a flow. a is the rule that decided, or nil; act is
 // what the rules together made of the packet.
@@ -757,11 +768,7 @@ func (l *Logger) Drop(p *packet.Packet, f *FlowInfo, dir app.Dir, why packet.Rea
 			o.uint("icmp_seq", uint64(seq))
 		}
 	}
-	reason, ok := dropReasons[why]
-	if !ok {
-		reason = string(why)
-	}
-	o.str("reason", reason)
+	o.str("reason", DropReason(why))
 	o.close()
 	if a != nil && !l.cfg.NoDropAlert {
 		l.alertObject(o, p, a, p.Src(), p.Dst(), netip.Addr{})

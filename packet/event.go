@@ -141,6 +141,9 @@ const (
 	numEvents
 )
 
+// NumEvents is one more than the last Event.
+const NumEvents = int(numEvents)
+
 var eventNames = [numEvents]string{
 	EventARPPacketTooSmall:                   "arp.pkt_too_small",
 	EventARPUnsupportedHardware:              "arp.unsupported_hardware",

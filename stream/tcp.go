@@ -47,6 +47,9 @@ const (
 	nStates
 )
 
+// NumStates is the number of states.
+const NumStates = int(nStates)
+
 var stateNames = [nStates]string{"none", "syn_sent", "syn_recv", "established", "fin_wait1", "fin_wait2",
 	"time_wait", "last_ack", "close_wait", "closing", "closed"}
 
