@@ -249,7 +249,7 @@ func (w *worker) feed(f *flow.Flow[conn], d app.Dir) {
 		}
 		for e := app.ToServer; e <= app.ToClient; e++ {
 			if a.MessageEnded(e) && flushes(a.Proto(), e) {
-				w.tcp.TriggerRaw(&c.tcp, stream.Dir(e))
+				w.tcp.TriggerRaw(&c.tcp, stream.Dir(e), a.Proto() == app.HTTP1 && e == app.ToServer)
 			}
 		}
 		if ch.End {
@@ -267,14 +267,13 @@ func (w *worker) feed(f *flow.Flow[conn], d app.Dir) {
 }
 
 // flushes says whether the end of a message makes the raw stream of its
-// direction due for inspection, as in Suricata: responses of HTTP, and what is
-// asked
-// and answered in SMB, DCERPC and PostgreSQL.
+// direction due for inspection, as in Suricata: what is asked and answered in
+// HTTP, SMB, DCERPC and PostgreSQL, and what is answered in HTTP/2.
 func flushes(p app.Proto, d app.Dir) bool {
 	switch p {
-	case app.HTTP1, app.HTTP2:
+	case app.HTTP2:
 		return d == app.ToClient
-	case app.SMB, app.DCERPC, app.PGSQL:
+	case app.HTTP1, app.SMB, app.DCERPC, app.PGSQL:
 		return true
 	}
 	return false

@@ -49,6 +49,7 @@ const (
 	rawDue
 	rawTold // rawDue, and not yet known to shown
 	oobByte
+	windowed // what is shown begins a window before what was inspected
 )
 
 // node is a run of bytes behind a hole. Nodes do not overlap or touch a hole's

@@ -60,6 +60,10 @@ func (t *Tracker) segmentEnd(h *half, off uint64) uint64 {
 	return min(off, h.edge)
 }
 
+// shownWindow is how many bytes before the inspected ones are kept where a body
+// may be looked at in windows: Suricata's request-body-inspect-window.
+const shownWindow = 4096
+
 // show moves on what must be kept for Kept: behind what was inspected as a raw
 // stream, or else behind what the parser had a window ago.
 func (t *Tracker) show(h *half, d Dir) {
@@ -86,6 +90,9 @@ func (t *Tracker) show(h *half, d Dir) {
 		}
 	default:
 		seen = h.raw
+		if h.flags&windowed != 0 {
+			seen -= min(seen, shownWindow)
+		}
 	}
 	h.flags &^= rawTold
 	h.shown = max(h.shown, min(seen, app, h.acked()))

@@ -461,8 +461,15 @@ func (t *Tracker) StopApp(s *TCP, d Dir) { s.half[d].flags |= noApp }
 func (t *Tracker) StopRaw(s *TCP, d Dir) { s.half[d].flags |= noRaw }
 
 // TriggerRaw makes raw data due although there is less than a chunk: the
-// application parser has seen the end of a message. For detection only.
-func (t *Tracker) TriggerRaw(s *TCP, d Dir) { s.half[d].flags |= rawDue | rawTold }
+// application parser has seen the end of a message. With window, Kept goes on
+// showing some bytes of before. For detection only.
+func (t *Tracker) TriggerRaw(s *TCP, d Dir, window bool) {
+	h := &s.half[d]
+	h.flags |= rawDue | rawTold
+	if window {
+		h.flags |= windowed
+	}
+}
 
 func (t *Tracker) policy(h *half, dst netip.Addr) Policy {
 	if h.policy == 0 {
