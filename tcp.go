@@ -268,12 +268,12 @@ func (w *worker) feed(f *flow.Flow[conn], d app.Dir) {
 
 // flushes says whether the end of a message makes the raw stream of its
 // direction due for inspection, as in Suricata: what is asked and answered in
-// HTTP, SMB, DCERPC and PostgreSQL, and what is answered in HTTP/2.
+// HTTP, DCERPC and PostgreSQL, what is answered in HTTP/2, records of TLS.
 func flushes(p app.Proto, d app.Dir) bool {
 	switch p {
 	case app.HTTP2:
 		return d == app.ToClient
-	case app.HTTP1, app.SMB, app.DCERPC, app.PGSQL:
+	case app.HTTP1, app.TLS, app.DCERPC, app.PGSQL:
 		return true
 	}
 	return false

@@ -181,8 +181,13 @@ const (
 	flagBroken // the parser gave up
 	flagWakeTS
 	flagWakeTC
-	flagTurned // what was taken for the server is the client
+	flagTurned    // what was taken for the server is the client
+	flagMessageTS // a message was read that ends no transaction
+	flagMessageTC
 )
+
+// message notes that a message of direction d was read, for MessageEnded.
+func (c *Conn) message(d Dir) { c.flags |= flagMessageTS << d }
 
 // Reset prepares the connection for a new flow. What an earlier flow left is
 // given back to its Env.
@@ -241,7 +246,8 @@ func (c *Conn) Transactions() []Tx { return c.txs }
 // it was last asked: the raw bytes of the direction are worth a look then,
 // together with the transaction.
 func (c *Conn) MessageEnded(d Dir) bool {
-	any := false
+	any := c.flags&(flagMessageTS<<d) != 0
+	c.flags &^= flagMessageTS << d
 	for _, t := range c.txs {
 		if b := t.Base(); b.Done(d) && !b.told.Has(d) {
 			b.told |= 1 << d

@@ -295,6 +295,9 @@ func (p *tlsParser) parse(c *Conn, d Dir, data []byte) (n, need int) {
 			c.frame(d, "hdr", n, b[:tlsRecordHeader])
 			c.frame(d, "data", n+tlsRecordHeader, b[tlsRecordHeader:tlsRecordHeader+l])
 		}
+		if len(b) >= tlsRecordHeader+l {
+			c.message(d)
+		}
 		switch {
 		case typ == 23:
 			s.records++
