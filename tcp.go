@@ -242,10 +242,6 @@ func (w *worker) feed(f *flow.Flow[conn], d app.Dir) {
 		}
 		if len(ch.Data) > 0 {
 			a.Feed(d, ch.Data)
-			if a.Proto() == app.TLS {
-				// Suricata looks at what was said before it is encrypted at once.
-				w.tcp.TriggerRaw(&c.tcp, stream.Dir(d))
-			}
 		}
 		for e := app.ToServer; e <= app.ToClient; e++ {
 			if a.MessageEnded(e) && flushes(a.Proto(), e) {
