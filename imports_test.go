@@ -33,6 +33,7 @@ var allowed = map[string][]string{
 	"detect":          {"packet", "app", "rule", "internal/mpm", "internal/pcre"},
 	"eve":             {"packet", "app", "rule", "detect", "internal/mpm", "internal/pcre"},
 	"internal/lab":    nil,
+	"internal/nstest": nil,
 	"policy":          {"rule"},
 	"": {"packet", "app", "rule", "iptc", "nfqueue", "flow", "stream", "divert", "detect", "eve", "policy",
 		"internal/mpm", "internal/pcre", "internal/conf", "internal/pcap", "internal/nfnl", "internal/links"},

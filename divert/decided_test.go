@@ -4,6 +4,7 @@ import (
 	"testing"
 
 	"github.com/garita/garita/divert"
+	"github.com/garita/garita/internal/nstest"
 	"github.com/garita/garita/packet"
 )
 
@@ -11,7 +12,7 @@ import (
 // into the queue any more, in either direction; others do, and so does this one
 // once decisions are taken back or another diversion begins.
 func TestDecided(t *testing.T) {
-	if !inNamespace(t) {
+	if !nstest.Inside(t) {
 		return
 	}
 	w := newWorld(t)

@@ -21,6 +21,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/garita/garita/divert"
+	"github.com/garita/garita/internal/nstest"
 	"github.com/garita/garita/packet"
 )
 
@@ -47,7 +48,7 @@ func nothingLeft(t testing.TB) {
 }
 
 func TestHooks(t *testing.T) {
-	if !inNamespace(t) {
+	if !nstest.Inside(t) {
 		return
 	}
 	w := newWorld(t)
@@ -83,7 +84,7 @@ func TestHooks(t *testing.T) {
 }
 
 func TestOtherHooks(t *testing.T) {
-	if !inNamespace(t) {
+	if !nstest.Inside(t) {
 		return
 	}
 	w := newWorld(t)
@@ -153,7 +154,7 @@ type probe struct {
 }
 
 func TestFilters(t *testing.T) {
-	if !inNamespace(t) {
+	if !nstest.Inside(t) {
 		return
 	}
 	w := newWorld(t)
@@ -234,7 +235,7 @@ func (w *world) home(addr string) netns.NsHandle {
 }
 
 func TestSpread(t *testing.T) {
-	if !inNamespace(t) {
+	if !nstest.Inside(t) {
 		return
 	}
 	w := newWorld(t)
@@ -276,7 +277,7 @@ func TestSpread(t *testing.T) {
 }
 
 func TestLifelines(t *testing.T) {
-	if !inNamespace(t) {
+	if !nstest.Inside(t) {
 		return
 	}
 	w := newWorld(t)
@@ -363,7 +364,7 @@ func TestLifelines(t *testing.T) {
 }
 
 func TestLifelinesOff(t *testing.T) {
-	if !inNamespace(t) {
+	if !nstest.Inside(t) {
 		return
 	}
 	up(t, "lo")
@@ -384,7 +385,7 @@ func TestLifelinesOff(t *testing.T) {
 }
 
 func TestStopLosesNothing(t *testing.T) {
-	if !inNamespace(t) {
+	if !nstest.Inside(t) {
 		return
 	}
 	w := newWorld(t)
@@ -475,7 +476,7 @@ func foreignRules(t testing.TB) {
 }
 
 func TestForeignRulesUntouched(t *testing.T) {
-	if !inNamespace(t) {
+	if !nstest.Inside(t) {
 		return
 	}
 	foreignRules(t)
@@ -519,7 +520,7 @@ func TestForeignRulesUntouched(t *testing.T) {
 }
 
 func TestAtomic(t *testing.T) {
-	if !inNamespace(t) {
+	if !nstest.Inside(t) {
 		return
 	}
 	_, err := divert.Install(divert.Spec{Ports: []divert.PortRange{{First: 9, Last: 3}}, In: []string{"waytoolonganame0"}})
@@ -550,7 +551,7 @@ func TestAtomic(t *testing.T) {
 }
 
 func TestCompatBackend(t *testing.T) {
-	if !inNamespace(t) {
+	if !nstest.Inside(t) {
 		return
 	}
 	w := newWorld(t)
@@ -581,7 +582,7 @@ func TestCompatBackend(t *testing.T) {
 
 // Without the optional expressions it still diverts.
 func TestOldKernelFallbacks(t *testing.T) {
-	if !inNamespace(t) {
+	if !nstest.Inside(t) {
 		return
 	}
 	w := newWorld(t)
@@ -606,7 +607,7 @@ func TestOldKernelFallbacks(t *testing.T) {
 }
 
 func TestSecondInstanceRefused(t *testing.T) {
-	if !inNamespace(t) {
+	if !nstest.Inside(t) {
 		return
 	}
 	for _, o := range []divert.Ownership{divert.Owned, divert.Persistent, divert.Locked} {
@@ -635,7 +636,7 @@ func TestSecondInstanceRefused(t *testing.T) {
 // Somebody else changes the rule set without end, as orchestrators do for a
 // while. We wait for a gap, and work without one.
 func TestRestlessRuleset(t *testing.T) {
-	if !inNamespace(t) {
+	if !nstest.Inside(t) {
 		return
 	}
 	stop, done := make(chan struct{}), make(chan int)
@@ -682,7 +683,7 @@ func TestNftOracle(t *testing.T) {
 	if err != nil {
 		t.Skip("no nft program to ask")
 	}
-	if !inNamespace(t) {
+	if !nstest.Inside(t) {
 		return
 	}
 	install(t, divert.Spec{Queue: 5, Queues: 2, Fail: divert.FailOpen, Hooks: []packet.Hook{packet.Forward, packet.Prerouting},
@@ -704,7 +705,7 @@ func TestNftOracle(t *testing.T) {
 }
 
 func TestUnprivileged(t *testing.T) {
-	if !inNamespace(t) {
+	if !nstest.Inside(t) {
 		return
 	}
 	// The capability goes with this thread only.
@@ -727,7 +728,7 @@ func TestUnprivileged(t *testing.T) {
 }
 
 func TestNetNSOption(t *testing.T) {
-	if !inNamespace(t) {
+	if !nstest.Inside(t) {
 		return
 	}
 	w := newWorld(t)

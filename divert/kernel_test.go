@@ -1,16 +1,12 @@
 package divert_test
 
 import (
-	"bytes"
 	"encoding/binary"
-	"errors"
 	"net"
 	"net/netip"
 	"os"
-	"os/exec"
 	"runtime"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
@@ -20,59 +16,13 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// The kernel tests run each in a process of its own, in a user and a network
-// namespace of its own: as root and as an ordinary user alike, and without a
-// trace on the host.
-
-const (
-	envTest  = "GARITA_DIVERT_TEST"  // name of the test that the child runs
-	envChild = "GARITA_DIVERT_CHILD" // role of a helper process
-)
+const envChild = "GARITA_DIVERT_CHILD" // role of a helper process
 
 func TestMain(m *testing.M) {
 	if role := os.Getenv(envChild); role != "" {
 		os.Exit(childMain(role))
 	}
 	os.Exit(m.Run())
-}
-
-// inNamespace returns true in the child that is to run the test's body; in the
-// parent it runs that child, passes on its result and returns false.
-func inNamespace(t *testing.T) bool {
-	t.Helper()
-	if os.Getenv(envTest) == t.Name() {
-		return true
-	}
-	cmd := exec.Command("/proc/self/exe", "-test.run=^"+strings.ReplaceAll(t.Name(), "/", "$/^")+"$", "-test.v", "-test.timeout=180s")
-	cmd.Env = append(os.Environ(), envTest+"="+t.Name())
-	cmd.SysProcAttr = &syscall.SysProcAttr{
-		Cloneflags:  unix.CLONE_NEWUSER | unix.CLONE_NEWNET,
-		UidMappings: []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getuid(), Size: 1}},
-		GidMappings: []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getgid(), Size: 1}},
-		Pdeathsig:   syscall.SIGKILL,
-	}
-	runtime.LockOSThread() // Pdeathsig is about the thread
-	defer runtime.UnlockOSThread()
-	var out bytes.Buffer
-	cmd.Stdout, cmd.Stderr = &out, &out
-	err := cmd.Start()
-	if errors.Is(err, unix.EPERM) || errors.Is(err, unix.ENOSPC) {
-		t.Skipf("this kernel lets user %d make no user namespace: %v", os.Getuid(), err)
-	}
-	if err == nil {
-		err = cmd.Wait()
-	}
-	text := out.String()
-	switch {
-	case err != nil:
-		t.Fatalf("in namespace: %v\n%s", err, text)
-	case strings.Contains(text, "--- SKIP: "+t.Name()):
-		t.Skip(text)
-	case !strings.Contains(text, "--- PASS: "+t.Name()):
-		t.Fatalf("the test did not run in the namespace:\n%s", text)
-	}
-	t.Logf("ran on a real kernel as uid %d in namespaces of its own:\n%s", os.Getuid(), text)
-	return false
 }
 
 func must(t testing.TB, err error) {

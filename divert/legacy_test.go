@@ -14,6 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/garita/garita/divert"
+	"github.com/garita/garita/internal/nstest"
 	"github.com/garita/garita/iptc"
 	"github.com/garita/garita/packet"
 )
@@ -75,7 +76,7 @@ func legacySpec(s divert.Spec) divert.Spec {
 }
 
 func TestLegacyHooks(t *testing.T) {
-	if !inNamespace(t) {
+	if !nstest.Inside(t) {
 		return
 	}
 	needLegacy(t)
@@ -130,7 +131,7 @@ func TestLegacyHooks(t *testing.T) {
 // TestFallsBackToLegacy: a kernel without nf_tables gets the legacy backend
 // without being asked, and everything else works there too.
 func TestFallsBackToLegacy(t *testing.T) {
-	if !inNamespace(t) {
+	if !nstest.Inside(t) {
 		return
 	}
 	if _, err := divert.InstallAs(divert.Spec{}, divert.Unowned); !errors.Is(err, divert.ErrNoNFTables) {
@@ -181,7 +182,7 @@ func withoutPolicies(s string) string {
 // TestLegacySelection: what is chosen is queued, what is spared is not, at all
 // five hooks; without anybody at the queue it passes.
 func TestLegacySelection(t *testing.T) {
-	if !inNamespace(t) {
+	if !nstest.Inside(t) {
 		return
 	}
 	needLegacy(t)
@@ -218,7 +219,7 @@ func TestLegacySelection(t *testing.T) {
 
 // TestLegacyLife: stopped, changed by others, put back, left behind, cleaned.
 func TestLegacyLife(t *testing.T) {
-	if !inNamespace(t) {
+	if !nstest.Inside(t) {
 		return
 	}
 	needLegacy(t)

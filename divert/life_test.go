@@ -18,6 +18,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/garita/garita/divert"
+	"github.com/garita/garita/internal/nstest"
 	"github.com/garita/garita/packet"
 )
 
@@ -69,7 +70,7 @@ func kill9(t testing.TB, cmd *exec.Cmd) {
 }
 
 func TestDeathOpen(t *testing.T) {
-	if !inNamespace(t) {
+	if !nstest.Inside(t) {
 		return
 	}
 	w := newWorld(t)
@@ -98,7 +99,7 @@ func TestDeathClosed(t *testing.T) {
 }
 
 func deathClosed(t *testing.T, role string) {
-	if !inNamespace(t) {
+	if !nstest.Inside(t) {
 		return
 	}
 	w := newWorld(t)
@@ -162,7 +163,7 @@ func deathClosed(t *testing.T, role string) {
 
 // A garita that fails open after one that failed closed, and with other hooks.
 func TestTakeOverOther(t *testing.T) {
-	if !inNamespace(t) {
+	if !nstest.Inside(t) {
 		return
 	}
 	for _, role := range []string{"closed", "locked"} {
@@ -184,7 +185,7 @@ func TestTakeOverOther(t *testing.T) {
 // TestWatchAfterOverrun: when events were lost, what comes after the comparison
 // is not lost untold.
 func TestWatchAfterOverrun(t *testing.T) {
-	if !inNamespace(t) {
+	if !nstest.Inside(t) {
 		return
 	}
 	d, err := divert.InstallAs(divert.Spec{}, divert.Unowned)
@@ -211,7 +212,7 @@ func TestWatchAfterOverrun(t *testing.T) {
 }
 
 func TestWatch(t *testing.T) {
-	if !inNamespace(t) {
+	if !nstest.Inside(t) {
 		return
 	}
 	d, err := divert.InstallAs(divert.Spec{Queues: 2, Fail: divert.FailClosed}, divert.Locked)

@@ -15,6 +15,8 @@ import (
 
 	vnl "github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
+
+	"github.com/garita/garita/internal/nstest"
 )
 
 var tableNames = []string{"raw", "mangle", "nat", "filter", "security"}
@@ -33,7 +35,7 @@ func openAny(t *testing.T, f Family, name string) *Table {
 }
 
 func TestKernelTables(t *testing.T) {
-	if !inNamespace(t) {
+	if !nstest.Inside(t) {
 		return
 	}
 	for _, f := range []Family{IPv4, IPv6} {
@@ -87,7 +89,7 @@ func TestKernelTables(t *testing.T) {
 // TestBothEditsSurvive: two snapshots of one table are edited, then committed one
 // after the other.
 func TestBothEditsSurvive(t *testing.T) {
-	if !inNamespace(t) {
+	if !nstest.Inside(t) {
 		return
 	}
 	needTables(t, IPv4)
@@ -168,7 +170,7 @@ func TestLock(t *testing.T) {
 // TestCommitsUnderTraffic: while packets run over the rules, commits lose neither
 // a packet nor a count.
 func TestCommitsUnderTraffic(t *testing.T) {
-	if !inNamespace(t) {
+	if !nstest.Inside(t) {
 		return
 	}
 	needTables(t, IPv4)
@@ -255,7 +257,7 @@ func TestCommitsUnderTraffic(t *testing.T) {
 // TestZeroKeepsWhatCameSince: zeroing takes away what the snapshot saw and no
 // more.
 func TestZeroKeepsWhatCameSince(t *testing.T) {
-	if !inNamespace(t) {
+	if !nstest.Inside(t) {
 		return
 	}
 	needTables(t, IPv4)
@@ -299,7 +301,7 @@ func TestNoPrivilege(t *testing.T) {
 // TestBesideIptables: iptables-legacy and we change one table at the same time,
 // each its own rules; nothing of either is lost.
 func TestBesideIptables(t *testing.T) {
-	if !inNamespace(t) {
+	if !nstest.Inside(t) {
 		return
 	}
 	needOracle(t)
@@ -362,7 +364,7 @@ func TestBesideIptables(t *testing.T) {
 // TestBigTable: twenty thousand rules in a thousand chains are no trouble
 // (the times are logged).
 func TestBigTable(t *testing.T) {
-	if !inNamespace(t) {
+	if !nstest.Inside(t) {
 		return
 	}
 	needTables(t, IPv4)

@@ -11,6 +11,8 @@ import (
 
 	"github.com/mdlayher/netlink"
 	vnl "github.com/vishvananda/netlink"
+
+	"github.com/garita/garita/internal/nstest"
 )
 
 // The oracle is Debian's iptables (iptables-legacy and its -save and -restore);
@@ -191,7 +193,7 @@ func compare(t testing.TB) {
 // TestOracleEveryExtension: every rule of the list, loaded by the program, is
 // printed by us as by it.
 func TestOracleEveryExtension(t *testing.T) {
-	if !inNamespace(t) {
+	if !nstest.Inside(t) {
 		return
 	}
 	needOracle(t)
@@ -204,7 +206,7 @@ func TestOracleEveryExtension(t *testing.T) {
 // TestOracleRandomRulesets: a few hundred rules in random order, with counters
 // and policies.
 func TestOracleRandomRulesets(t *testing.T) {
-	if !inNamespace(t) {
+	if !nstest.Inside(t) {
 		return
 	}
 	needOracle(t)

@@ -9,6 +9,8 @@ import (
 	"testing"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/garita/garita/internal/nstest"
 )
 
 // blobs reads every table, to be compared byte for byte.
@@ -66,7 +68,7 @@ func diffBytes(a, b []byte) string {
 // TestOracleRestore: files applied by us give, byte for byte, the tables that
 // they give when applied by the program.
 func TestOracleRestore(t *testing.T) {
-	if !inNamespace(t) {
+	if !nstest.Inside(t) {
 		return
 	}
 	needOracle(t)
@@ -90,7 +92,7 @@ func TestOracleRestore(t *testing.T) {
 // TestOracleRestoreEvery: every rule of the list, as a human writes it and as it
 // is printed, becomes the same bytes as by the program.
 func TestOracleRestoreEvery(t *testing.T) {
-	if !inNamespace(t) {
+	if !nstest.Inside(t) {
 		return
 	}
 	needOracle(t)
@@ -127,7 +129,7 @@ func TestOracleRestoreEvery(t *testing.T) {
 // which has the same hooks, by the same scripts; afterwards both are equal,
 // counters included, and one refuses what the other refuses.
 func TestOracleEditScripts(t *testing.T) {
-	if !inNamespace(t) {
+	if !nstest.Inside(t) {
 		return
 	}
 	needOracle(t)
@@ -260,7 +262,7 @@ func randomScript(rnd *rand.Rand, tab *Table, rules []string) string {
 }
 
 func TestRestoreErrors(t *testing.T) {
-	if !inNamespace(t) {
+	if !nstest.Inside(t) {
 		return
 	}
 	needTables(t, IPv4)

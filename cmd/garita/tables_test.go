@@ -8,51 +8,16 @@ import (
 	"io"
 	"os"
 	"os/exec"
-	"path/filepath"
-	"runtime"
 	"strings"
-	"syscall"
 	"testing"
 
 	"golang.org/x/sys/unix"
 
 	"github.com/google/nftables"
 
+	"github.com/garita/garita/internal/nstest"
 	"github.com/garita/garita/iptc"
 )
-
-const envTablesTest = "GARITA_TABLES_TEST"
-
-// inTablesNamespace runs the test's body in a child with a user and network
-// namespace of its own; it returns true there.
-func inTablesNamespace(t *testing.T) bool {
-	t.Helper()
-	if os.Getenv(envTablesTest) == t.Name() {
-		return true
-	}
-	cmd := exec.Command("/proc/self/exe", "-test.run=^"+t.Name()+"$", "-test.v", "-test.timeout=120s")
-	cmd.Env = append(os.Environ(), envTablesTest+"="+t.Name(), "XTABLES_LOCKFILE="+filepath.Join(t.TempDir(), "lock"))
-	cmd.SysProcAttr = &syscall.SysProcAttr{
-		Cloneflags:  unix.CLONE_NEWUSER | unix.CLONE_NEWNET,
-		UidMappings: []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getuid(), Size: 1}},
-		GidMappings: []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getgid(), Size: 1}},
-		Pdeathsig:   syscall.SIGKILL,
-	}
-	runtime.LockOSThread() // Pdeathsig is about the thread
-	defer runtime.UnlockOSThread()
-	out, err := cmd.CombinedOutput()
-	switch text := string(out); {
-	case errors.Is(err, unix.EPERM) || errors.Is(err, unix.ENOSPC):
-		t.Skipf("this kernel lets user %d make no user namespace: %v", os.Getuid(), err)
-	case err != nil:
-		t.Fatalf("in namespace: %v\n%s", err, text)
-	case strings.Contains(text, "--- SKIP: "+t.Name()):
-		t.Skip(text)
-	case !strings.Contains(text, "--- PASS: "+t.Name()):
-		t.Fatalf("the test did not run in the namespace:\n%s", text)
-	}
-	return false
-}
 
 // garita runs the command in this process.
 func tablesRun(t *testing.T, in string, want int, args ...string) (stdout, stderr string) {
@@ -75,7 +40,7 @@ func withoutDates(s string) string {
 }
 
 func TestTablesCommand(t *testing.T) {
-	if !inTablesNamespace(t) {
+	if !nstest.Inside(t) {
 		return
 	}
 	tab, err := iptc.Open(iptc.IPv4, "filter")
@@ -134,7 +99,7 @@ COMMIT
 }
 
 func TestTablesHooks(t *testing.T) {
-	if !inTablesNamespace(t) {
+	if !nstest.Inside(t) {
 		return
 	}
 	c, err := nftables.New()
