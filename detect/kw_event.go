@@ -12,7 +12,10 @@ import (
 func kwAppEvent(b *builder, v string) error {
 	name := strings.ToLower(strings.TrimSpace(v))
 	if e, ok := strings.CutPrefix(name, "applayer_"); ok {
-		b.s.conds = append(b.s.conds, cond{op: condAppEvent, name: "applayer_" + e})
+		if !app.KnownConnEvent(app.Event(name)) {
+			return b.fail(0, "unknown event "+strconv.Quote(e), "")
+		}
+		b.s.conds = append(b.s.conds, cond{op: condAppEvent, name: name})
 		b.s.flags |= sigNeedFlow
 		return nil
 	}
@@ -22,8 +25,18 @@ func kwAppEvent(b *builder, v string) error {
 		return b.fail(0, "not an event: "+strconv.Quote(v), "write PROTOCOL.EVENT")
 	}
 	ps, _, ok := appProtocol(proto)
+	if proto == "ikev2" {
+		ps, ok = app.ProtoSetOf(app.IKE), true // as older versions called it
+	}
 	if !ok {
 		return b.unsupported("unknown protocol " + strconv.Quote(proto))
+	}
+	known := false
+	for p := app.Unknown; p < app.NProto; p++ {
+		known = known || ps.Has(p) && app.KnownEvent(p, app.Event(event))
+	}
+	if !known {
+		return b.unsupported("event " + strconv.Quote(event) + " of " + proto)
 	}
 	b.appConds = append(b.appConds, condList{conds: []txCond{{op: txEvent, name: event}}, dirs: app.DirBoth, protos: ps})
 	return nil
