@@ -102,6 +102,7 @@ var datagramPatterns = [...]pattern{
 // streamPorts are asked in this order when no pattern is found.
 var streamPorts = [...]portProbe{
 	{proto: HTTP2, ports: []PortRange{{80, 80}}, limit: 24, probe: [2]func(*probeIn) answer{ToClient: probeHTTP2}},
+	{proto: TLS, ports: []PortRange{{443, 443}}, limit: 3, probe: [2]func(*probeIn) answer{ToServer: probeSSL2}},
 	{proto: DNS, ports: []PortRange{{53, 53}}, limit: 14, probe: both(probeDNSStream)},
 	{proto: SMB, ports: []PortRange{{139, 139}, {445, 445}}, least: 36, limit: 36, probe: both(probeSMB)},
 	{proto: NFS, ports: []PortRange{{2049, 2049}}, limit: 16, probe: both(probeNFSStream)},
@@ -210,29 +211,31 @@ func (c *Conn) recognise(d Dir, data []byte) Proto {
 		return Unknown
 	}
 	waiting := false
-	for i := range ports {
-		q := &ports[i]
-		if off.Has(q.proto) || !q.on(&in) {
-			continue
-		}
-		if s.refused[d].Has(q.proto) {
-			continue
-		}
-		a := more
-		if f := q.probe[d]; f != nil && len(data) >= q.least {
-			a = f(&in)
-		}
-		if a == yes {
-			if in.turned {
-				c.flags |= flagTurned
+	// What the other direction is comes first, on any port.
+	other := c.proto[d.Other()]
+	for round := range 2 {
+		for i := range ports {
+			q := &ports[i]
+			known := q.proto == other
+			if off.Has(q.proto) || s.refused[d].Has(q.proto) || known != (round == 0) || !known && !q.on(&in) {
+				continue
 			}
-			return q.proto
+			a := more
+			if f := q.probe[d]; f != nil && len(data) >= q.least {
+				a = f(&in)
+			}
+			if a == yes {
+				if in.turned {
+					c.flags |= flagTurned
+				}
+				return q.proto
+			}
+			if a == no || q.limit > 0 && len(data) > q.limit {
+				s.refused[d] |= 1 << q.proto
+				continue
+			}
+			waiting = waiting || q.on(&in)
 		}
-		if a == no || q.limit > 0 && len(data) > q.limit {
-			s.refused[d] |= 1 << q.proto
-			continue
-		}
-		waiting = true
 	}
 	s.ports[d] = !waiting
 	return Unknown
