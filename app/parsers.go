@@ -52,6 +52,8 @@ func newParser(p Proto) parser {
 		return newPGSQL()
 	case TELNET:
 		return newTelnet()
+	case DNP3:
+		return newDNP3()
 	case ENIP:
 		return newENIP()
 	case TLS:
