@@ -10,7 +10,6 @@ const (
 	dnp3BadLinkCRC  Event = "bad_link_crc"
 	dnp3BadUserCRC  Event = "bad_transport_crc"
 	dnp3TooShort    Event = "len_too_small"
-	dnp3Malformed   Event = "malformed"
 	dnp3UnknownKind Event = "unknown_object"
 )
 
@@ -294,7 +293,7 @@ func (t *DNP3Tx) objects() {
 			t.event(dnp3UnknownKind)
 			return
 		case k < 0:
-			t.event(dnp3Malformed)
+			t.event(dnp3UnknownKind) // as Suricata calls it, too
 			return
 		}
 		b = b[k:]

@@ -52,6 +52,8 @@ func newParser(p Proto) parser {
 		return newPGSQL()
 	case TELNET:
 		return newTelnet()
+	case BitTorrentDHT:
+		return newDHT()
 	case DNP3:
 		return newDNP3()
 	case ENIP:

@@ -234,7 +234,7 @@ func (c *Conn) recognise(d Dir, data []byte) Proto {
 				s.refused[d] |= 1 << q.proto
 				continue
 			}
-			waiting = waiting || q.on(&in)
+			waiting = true
 		}
 	}
 	s.ports[d] = !waiting

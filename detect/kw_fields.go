@@ -60,14 +60,18 @@ func addFieldKeywords(m map[string]keyword) {
 	m["krb5.ticket_encryption"] = keyword{parse: kwKRB5Encryption, value: needs}
 	m["cip_service"] = keyword{parse: kwCIPService, value: needs}
 	m["modbus"] = keyword{parse: kwModbus, value: needs}
-	m["dnp3_ind"] = flags(app.DNP3Ind, map[string]uint64{
-		"all_stations": 0x0100, "class_1_events": 0x0200, "class_2_events": 0x0400, "class_3_events": 0x0800, "need_time": 0x1000,
-		"local_control": 0x2000, "device_trouble": 0x4000, "device_restart": 0x8000, "no_func_code_support": 0x0001,
-		"object_unknown": 0x0002, "parameter_error": 0x0004, "event_buffer_overflow": 0x0008, "already_executing": 0x0010,
-		"config_corrupt": 0x0020, "reserved_2": 0x0040, "reserved_1": 0x0080})
+	m["dnp3_ind"] = keyword{parse: kwDNP3Ind, value: needs}
 	m["dnp3_obj"] = keyword{parse: kwDNP3Obj, value: needs}
 	m["ssh.protoversion"] = keyword{parse: kwSSHProtoVersion, value: needs}
 	m["ssh.softwareversion"] = keyword{parse: kwSSHSoftwareVersion, value: needs}
+}
+
+// dnp3Indications are the names of internal indications.
+var dnp3Indications = map[string]uint64{
+	"all_stations": 0x0100, "class_1_events": 0x0200, "class_2_events": 0x0400, "class_3_events": 0x0800, "need_time": 0x1000,
+	"local_control": 0x2000, "device_trouble": 0x4000, "device_restart": 0x8000, "no_func_code_support": 0x0001,
+	"object_unknown": 0x0002, "parameter_error": 0x0004, "event_buffer_overflow": 0x0008, "already_executing": 0x0010,
+	"config_corrupt": 0x0020, "reserved_2": 0x0040, "reserved_1": 0x0080,
 }
 
 // flagWords reads "username,!password": the plain ones must be set, the
@@ -236,5 +240,19 @@ func kwSSHProtoVersion(b *builder, v string) error {
 
 func kwSSHSoftwareVersion(b *builder, v string) error {
 	b.fieldCond(txCond{op: txContains, field: app.SSHSoftware, name: strings.Trim(v, `" `)})
+	return nil
+}
+
+// kwDNP3Ind wants any of some internal indications.
+func kwDNP3Ind(b *builder, v string) error {
+	var mask uint64
+	for _, s := range strings.FieldsFunc(v, func(r rune) bool { return r == ',' || r == ' ' }) {
+		bit, ok := dnp3Indications[strings.ToLower(s)]
+		if !ok {
+			return b.fail(0, "unknown indication "+strconv.Quote(s), "")
+		}
+		mask |= bit
+	}
+	b.fieldCond(txCond{op: txNumber, field: app.DNP3Ind, num: numRange{op: numAnyBit, a: mask}})
 	return nil
 }

@@ -120,6 +120,14 @@ func (l *Logger) txRecord(p *packet.Packet, f *FlowInfo, tx app.Tx) {
 		l.plainRecord(RDP, "rdp", p, f, tx, ofPacket, false)
 	case *app.IKETx:
 		l.plainRecord(IKE, "ike", p, f, tx, ofPacket, false)
+	case *app.DNP3Tx:
+		l.plainRecord(DNP3, "dnp3", p, f, tx, ofFlow, false)
+	case *app.DHTTx:
+		l.plainRecord(BitTorrentDHT, "bittorrent_dht", p, f, tx, ofPacket, false)
+	case *app.ModbusTx:
+		l.plainRecord(Modbus, "modbus", p, f, tx, ofFlow, false)
+	case *app.PGSQLTx:
+		l.plainRecord(PGSQL, "pgsql", p, f, tx, ofFlow, false)
 	}
 }
 
@@ -181,6 +189,10 @@ func (l *Logger) txObject(o *object, tx app.Tx) {
 		rdpObject(o, t)
 	case *app.IKETx:
 		ikeObject(o, t)
+	case *app.DNP3Tx:
+		dnp3Object(o, t)
+	case *app.DHTTx:
+		dhtObject(o, t)
 	case *app.ModbusTx:
 		modbusObject(o, t)
 	case *app.PGSQLTx:

@@ -18,7 +18,7 @@ import (
 )
 
 // Types is a set of record types.
-type Types uint32
+type Types uint64
 
 // Record types, by Suricata's names.
 const (
@@ -51,6 +51,10 @@ const (
 	NFS
 	NetFlow
 	Metadata
+	DNP3
+	BitTorrentDHT
+	Modbus
+	PGSQL
 	allTypes Types = 1<<iota - 1
 )
 
@@ -63,7 +67,7 @@ var typeNames = map[string]Types{
 	"ssh": SSH, "smtp": SMTP, "ftp": FTP, "smb": SMB, "files": FileInfo, "anomaly": Anomaly, "dhcp": DHCP,
 	"snmp": SNMP, "tftp": TFTP, "sip": SIP, "rdp": RDP, "mqtt": MQTT, "krb5": KRB5, "rfb": RFB, "ike": IKE,
 	"ftp-data": FTPData, "http2": HTTP2, "dcerpc": DCERPC, "nfs": NFS,
-	"netflow": NetFlow, "metadata": Metadata,
+	"dnp3": DNP3, "bittorrent-dht": BitTorrentDHT, "modbus": Modbus, "pgsql": PGSQL, "netflow": NetFlow, "metadata": Metadata,
 }
 
 // TypeByName finds a type by its name in a configuration
