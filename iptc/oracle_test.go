@@ -5,6 +5,7 @@ import (
 	_ "embed"
 	"fmt"
 	"math/rand/v2"
+	"os"
 	"os/exec"
 	"strings"
 	"testing"
@@ -212,7 +213,11 @@ func TestOracleRandomRulesets(t *testing.T) {
 	needOracle(t)
 	prepare(t)
 	lines := supported(t, ruleLines(t))
-	for seed := range uint64(10) {
+	rounds := uint64(10)
+	if os.Getenv("GARITA_SLOW") != "" {
+		rounds = 2
+	}
+	for seed := range rounds {
 		rnd := rand.New(rand.NewPCG(seed, 4))
 		for f, text := range randomRulesets(rnd, lines) {
 			_, err := oracle(Family(f), "-restore", text, "-c")
