@@ -179,6 +179,12 @@ func (r *reader) eveType(t eve.Types, sub *conf.Node, xff eve.XFF) {
 		}
 		e.NoFlow, e.NoApp = !m.Bool("flow", true), !m.Bool("app-layer", true)
 		e.NoRuleMetadata, e.RawRule = !m.Bool("rule.metadata", true), m.Bool("rule.raw", false)
+	case eve.Frame:
+		if v, err := sub.Size("payload-buffer-size", 0); err == nil {
+			e.FrameMax = int(min(v, 1<<30))
+		} else {
+			r.bad("outputs.eve-log.types.frame", err)
+		}
 	case eve.Anomaly:
 		for _, a := range [...]struct {
 			name string

@@ -129,7 +129,7 @@ func (w *worker) useRules(rs *detect.Ruleset) {
 	w.some = rs.Stats().Rules > 0
 	w.tcp.Unread(stream.ToServer, !rs.ReadsStream(app.ToServer))
 	w.tcp.Unread(stream.ToClient, !rs.ReadsStream(app.ToClient))
-	w.env.Config.Frames = rs.WantsFrames()
+	w.env.Config.Frames = rs.WantsFrames() || w.log.Wants(eve.Frame)
 	w.tcp.CheckOverlap(w.e.cfg.Stream.CheckOverlap || rs.WantsOverlaps())
 	w.env.Config.HashFiles = w.e.cfg.App.HashFiles || rs.NeedsFileHashes()
 	if w.log != nil {
@@ -365,6 +365,9 @@ func (w *worker) inspect(p *packet.Packet, known detect.Input) {
 		}
 	}
 	in.Flow, in.Dir = &f.Value.det, dir
+	if w.log.Wants(eve.Frame) && f.Value.app != nil {
+		w.logFrames(p, f, dir)
+	}
 	if w.pass {
 		w.out.Bypass = false
 	} else {
@@ -557,6 +560,20 @@ func (w *worker) streamed(f *flow.Flow[conn], dir app.Dir) []eve.Piece {
 		w.pieces = append(w.pieces, eve.Piece{Missing: w.kept[i].Gap, Data: w.kept[i].Data})
 	}
 	return w.pieces
+}
+
+// logFrames writes the records of frames that became complete: before the rules
+// have seen them, who then lets them go.
+func (w *worker) logFrames(p *packet.Packet, f *flow.Flow[conn], dir app.Dir) {
+	for _, fr := range f.Value.app.Frames() {
+		if fr.From == dir && !fr.Logged && fr.Done(dir) {
+			fr.Logged = true
+			w.log.Frame(p, w.flowInfo(f), fr)
+		}
+	}
+	if !w.rules.WantsFrames() {
+		f.Value.app.FramesInspected(dir)
+	}
 }
 
 // guess is the transaction that a match outside of transactions is shown with.

@@ -160,6 +160,7 @@ type Conn struct {
 
 	frames     []*Frame
 	frameBytes int
+	frameIDs   [2]uint64
 	framesOld  int       // of frames, how many are older than the bytes at hand
 	parsed     [2]uint64 // bytes that parsers are through with, gaps included
 

@@ -10,6 +10,8 @@ type Frame struct {
 	Offset uint64 // of its first byte in its direction; within a datagram for datagrams
 	Length uint64 // bytes so far, kept or not; all of them once complete
 	Data   []byte // the first ones
+	ID     uint64 // from 1 in each direction; in a stream, 1 is the stream itself
+	Logged bool   // belongs to whoever writes records
 }
 
 const (
@@ -84,6 +86,11 @@ func (c *Conn) frame(d Dir, kind string, off int, data []byte) {
 func (c *Conn) openFrame(d Dir, kind string, off int) *Frame {
 	f := &Frame{Kind: kind, Offset: c.parsed[d] + uint64(off)}
 	f.Proto, f.OneWay, f.From = c.alp, true, d
+	c.frameIDs[d]++
+	f.ID = c.frameIDs[d]
+	if c.hints.Transport == TCP {
+		f.ID++
+	}
 	f.Progress[d.Other()] = StageComplete
 	for c.framesOld > 0 && (len(c.frames) >= framesWaiting || c.frameBytes > framesKeep) {
 		// Nobody has looked at them for long. Those of the bytes at hand stay

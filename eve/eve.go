@@ -55,19 +55,21 @@ const (
 	BitTorrentDHT
 	Modbus
 	PGSQL
+	Frame
 	allTypes Types = 1<<iota - 1
 )
 
 // Default are the types that are written unless chosen otherwise: all but
 // those that repeat what others say.
-const Default = allTypes &^ (NetFlow | Metadata)
+const Default = allTypes &^ (NetFlow | Metadata | Frame)
 
 var typeNames = map[string]Types{
 	"alert": Alert, "drop": Drop, "flow": Flow, "stats": Stats, "http": HTTP, "dns": DNS, "tls": TLS, "quic": QUIC,
 	"ssh": SSH, "smtp": SMTP, "ftp": FTP, "smb": SMB, "files": FileInfo, "anomaly": Anomaly, "dhcp": DHCP,
 	"snmp": SNMP, "tftp": TFTP, "sip": SIP, "rdp": RDP, "mqtt": MQTT, "krb5": KRB5, "rfb": RFB, "ike": IKE,
 	"ftp-data": FTPData, "http2": HTTP2, "dcerpc": DCERPC, "nfs": NFS,
-	"dnp3": DNP3, "bittorrent-dht": BitTorrentDHT, "modbus": Modbus, "pgsql": PGSQL, "netflow": NetFlow, "metadata": Metadata,
+	"dnp3": DNP3, "bittorrent-dht": BitTorrentDHT, "modbus": Modbus, "pgsql": PGSQL, "netflow": NetFlow,
+	"metadata": Metadata, "frame": Frame,
 }
 
 // TypeByName finds a type by its name in a configuration
@@ -94,6 +96,7 @@ type Config struct {
 	Payload, Printable, Packet bool
 	// PayloadMax is how many bytes of a stream are shown; 0 means 4096.
 	PayloadMax int
+	FrameMax   int // likewise, of a frame
 	// HTTPBody and HTTPBodyPrintable add the bodies of HTTP messages to alerts.
 	HTTPBody, HTTPBodyPrintable bool
 	// NoFlow, NoApp and NoRuleMetadata leave these out of alerts: the flow, the
@@ -275,6 +278,9 @@ func NewLogger(cfg Config, out *Writer, names func(uint32) string) *Logger {
 	}
 	if cfg.PayloadMax == 0 {
 		cfg.PayloadMax = 4096
+	}
+	if cfg.FrameMax == 0 {
+		cfg.FrameMax = 4096
 	}
 	if cfg.Location == nil {
 		cfg.Location = time.Local
