@@ -264,12 +264,12 @@ func (w *worker) feed(f *flow.Flow[conn], d app.Dir) {
 
 // flushes says whether the end of a message makes the raw stream of its
 // direction due for inspection, as in Suricata: what is asked and answered in
-// HTTP, DCERPC and PostgreSQL, what is answered in HTTP/2, records of TLS.
+// HTTP, DNS, DCERPC and PostgreSQL, what is answered in HTTP/2, records of TLS.
 func flushes(p app.Proto, d app.Dir) bool {
 	switch p {
 	case app.HTTP2:
 		return d == app.ToClient
-	case app.HTTP1, app.TLS, app.DCERPC, app.PGSQL:
+	case app.HTTP1, app.DNS, app.TLS, app.DCERPC, app.PGSQL:
 		return true
 	}
 	return false

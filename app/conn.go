@@ -249,8 +249,12 @@ func (c *Conn) Transactions() []Tx { return c.txs }
 func (c *Conn) MessageEnded(d Dir) bool {
 	any := c.flags&(flagMessageTS<<d) != 0
 	c.flags &^= flagMessageTS << d
-	for _, t := range c.txs {
+	h, _ := c.parser.(*http1)
+	for i, t := range c.txs {
 		if b := t.Base(); b.Done(d) && !b.told.Has(d) {
+			if i == len(c.txs)-1 && d == ToServer && h != nil && h.undecided(len(c.buf[d]) > 0) {
+				break // told once it is clear that it is the end
+			}
 			b.told |= 1 << d
 			any = any || !b.OneWay || b.From == d
 		}

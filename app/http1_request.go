@@ -98,6 +98,18 @@ func (p *http1) requestIdle(c *Conn, s *httpSide, data []byte) (int, bool) {
 	return 0, true
 }
 
+// undecided says whether bytes behind the last request, of a line without its
+// end so far, may still become a body of it; rest, whether any wait.
+func (p *http1) undecided(rest bool) bool {
+	switch p.side[ToServer].state {
+	case hsExtra:
+		return true
+	case hsIdle, hsLine:
+		return rest
+	}
+	return false
+}
+
 // startsRequest says whether a line begins with a method that is known, or
 // with a word in capitals and a path.
 func startsRequest(p []byte) answer {
