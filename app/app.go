@@ -276,12 +276,16 @@ func (b *Body) add(p []byte, limit int) {
 	b.Data = append(b.Data, p...)
 }
 
+// Size is how many bytes the file had, those that were lost included.
+func (f *File) Size() uint64 { return f.Total + f.Lost }
+
 // File is one file carried by a transaction.
 type File struct {
 	Body
 	Name      []byte
 	Dir       Dir
 	Gaps      bool
+	Lost      uint64 // bytes that gaps took
 	Truncated bool   // kept or transferred only in part
 	Start     uint64 // first byte of a range transfer
 	MD5       [16]byte

@@ -450,6 +450,11 @@ func (c *Conn) Gap(d Dir, n uint64) {
 	if c.parser == nil {
 		return
 	}
+	if p, ok := c.parser.(*http1); ok {
+		c.parsed[d] += n
+		p.gap(c, d, n) // keeps half a line
+		return
+	}
 	tail := c.buf[d]
 	c.buf[d] = nil
 	c.need[d] = 0

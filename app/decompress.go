@@ -113,6 +113,9 @@ func newDecoderChain(e *Env, t *HTTPTx, d Dir, ce []byte) *decoderChain {
 		} else {
 			v = nil
 		}
+		if len(tok) == 0 {
+			continue
+		}
 		if n++; n > e.Config.HTTP.DecompressLayers {
 			t.event("too_many_encoding_layers")
 			break
@@ -120,8 +123,6 @@ func newDecoderChain(e *Env, t *HTTPTx, d Dir, ce []byte) *decoderChain {
 		var k coding
 		exact := true
 		switch {
-		case len(tok) == 0:
-			continue
 		case indexFoldNUL(tok, "gzip") >= 0:
 			k, exact = codGzip, equalFold(tok, "gzip") || equalFold(tok, "x-gzip") || bytes.IndexByte(tok, 0) >= 0
 		case indexFoldNUL(tok, "deflate") >= 0:

@@ -382,7 +382,7 @@ func (t *HTTPTx) Bytes(f Field, d Dir, i int) ([]byte, bool) {
 		}
 	}
 	if f == FileName {
-		if x := t.FileAt(d, i); x != nil && len(x.Name) > 0 {
+		if x := t.FileAt(d, i); x != nil {
 			return x.Name, true
 		}
 		return nil, false

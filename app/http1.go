@@ -25,9 +25,8 @@ const (
 	hsChunkLength
 	hsChunkData
 	hsChunkEnd
-	hsExtra  // within a line behind a message that ended: it belongs to it
+	hsExtra  // a line behind a message that ended: it belongs to it
 	hsIgnore // nothing of this direction matters any more
-	hsResync // bytes were lost: look for the next message
 )
 
 // http1 parses HTTP/1 as libhtp does with the personality IDS: forgiving, so
@@ -176,18 +175,27 @@ func isToken(b byte) bool {
 	return true
 }
 
-// extra takes the rest of a line that belongs to the message before it.
+// extra takes a line that belongs to the message before it, once it is whole.
 func (p *http1) extra(c *Conn, d Dir, s *httpSide, data []byte) (int, bool) {
-	n := len(data)
-	if i := bytes.IndexByte(data, '\n'); i >= 0 {
-		n = i + 1
-		s.state = hsIdle
-		if d == ToServer {
-			s.tx.event("request_body_unexpected")
-		}
+	n := p.line(c, d, s, data)
+	if n == 0 {
+		return 0, false
+	}
+	if d == ToServer {
+		s.tx.event("request_body_unexpected")
 	}
 	p.bodyData(c, d, s.tx, data[:n])
+	p.endMessage(c, d, s)
 	return n, true
+}
+
+// beginExtra has the message go on that seemed to be complete.
+func (p *http1) beginExtra(d Dir, s *httpSide) {
+	t := s.tx
+	s.state, s.open = hsExtra, true
+	t.Progress[d] = min(t.Progress[d], StageHeaders)
+	t.told &^= 1 << d
+	t.body[d].Done = false
 }
 
 // newTx makes a transaction and queues it for its response.
@@ -482,62 +490,21 @@ func httpVersion(p []byte) int {
 	return httpInvalid
 }
 
-// gap: within a body whose end is known, or that ends with the connection,
-// nothing but the bytes is lost. Elsewhere the next message is looked for.
+// gap: of a body nothing but the bytes is lost. Elsewhere parsing goes on as if
+// there had been none, half a line included, as libhtp does.
 func (p *http1) gap(c *Conn, d Dir, n uint64) bool {
 	s := &p.side[d]
-	s.scan = 0
-	s.hasPending = false
-	t := s.tx
 	switch s.state {
-	case hsBodyLength, hsChunkData:
-		if n <= s.left {
-			p.bodyGap(c, d, t, n)
-			s.left -= n
-			if s.left == 0 {
-				if s.state == hsBodyLength {
-					p.endMessage(c, d, s)
-				} else {
-					s.state = hsChunkEnd
-				}
-			}
-			return true
+	case hsBodyLength:
+		n = min(n, s.left)
+		p.bodyGap(c, d, s.tx, n)
+		if s.left -= n; s.left == 0 {
+			p.endMessage(c, d, s)
 		}
-		n = s.left
-		p.bodyGap(c, d, t, n)
 	case hsBodyClose, hsExtra:
-		p.bodyGap(c, d, t, n)
-		return true
-	case hsIgnore:
-		return true
+		p.bodyGap(c, d, s.tx, n)
 	}
-	if s.open {
-		p.endMessage(c, d, s)
-	}
-	s.state = hsResync
 	return true
-}
-
-// resync finds the beginning of a message behind a gap: a line that begins as
-// one does.
-func (p *http1) resync(c *Conn, d Dir, s *httpSide, data []byte) (int, bool) {
-	n := p.line(c, d, s, data)
-	if n == 0 {
-		return 0, false
-	}
-	line := chomp(data[:n])
-	if d == ToClient {
-		if bytes.HasPrefix(line, []byte("HTTP/1.")) {
-			s.state = hsIdle
-			return 0, true
-		}
-		return n, true
-	}
-	if sp := bytes.IndexByte(line, ' '); sp > 0 && methodOf(line[:sp]) != methodUnknown && bytes.Contains(line[sp:], []byte(" HTTP/1.")) {
-		s.state = hsIdle
-		return 0, true
-	}
-	return n, true
 }
 
 // close ends the message under way. What is only then found odd is no event:
@@ -557,6 +524,7 @@ func (p *http1) close(c *Conn, d Dir, tail []byte) {
 	if s.open {
 		p.endMessage(c, d, s)
 	}
+	s.state = hsIgnore // what comes behind a reset
 	if s.tx != nil && len(s.tx.Events) > known {
 		s.tx.Events = s.tx.Events[:known]
 	}
@@ -579,7 +547,7 @@ func (p *http1) holds(t *HTTPTx) bool {
 // the parser still needs it.
 func (p *http1) forget(t *HTTPTx) bool {
 	for d := range p.side {
-		if s := &p.side[d]; s.tx == t && s.state == hsIdle && !s.open {
+		if s := &p.side[d]; s.tx == t && (s.state == hsIdle || s.state == hsIgnore) && !s.open {
 			s.tx = nil
 		}
 	}

@@ -59,8 +59,6 @@ func (p *http1) request(c *Conn, s *httpSide, data []byte) (n int, ok bool) {
 		return len(data), true
 	case hsExtra:
 		return p.extra(c, ToServer, s, data)
-	case hsResync:
-		return p.resync(c, ToServer, s, data)
 	default: // hsIgnore
 		return len(data), true
 	}
@@ -88,7 +86,7 @@ func (p *http1) requestIdle(c *Conn, s *httpSide, data []byte) (int, bool) {
 			}
 			fallthrough
 		case no:
-			s.state = hsExtra
+			p.beginExtra(ToServer, s)
 			return 0, true
 		}
 	}
@@ -400,6 +398,8 @@ func (p *http1) closeRequest(c *Conn, s *httpSide, tail []byte) {
 		}
 	case hsHeaders:
 		p.closeHeaders(c, ToServer, s, tail)
+	case hsExtra:
+		p.bodyData(c, ToServer, s.tx, tail)
 	case hsIdle:
 		if s.tx != nil && len(tail) > 0 && s.tx.Progress[ToClient] == StageStarted && !s.tx.msg[ToClient].started {
 			p.bodyData(c, ToServer, s.tx, tail)
@@ -414,7 +414,7 @@ func (p *http1) closeHeaders(c *Conn, d Dir, s *httpSide, tail []byte) {
 	m := &s.tx.msg[d]
 	p.flushHeader(c, d, s, m)
 	m.raw = append(m.raw, tail...)
-	m.hasRaw = d == ToServer || len(tail) == 0
+	m.hasRaw = s.trailer || d == ToServer || len(tail) == 0
 	m.built = 0
 	s.tx.wire[d] += uint64(len(tail)) // what is no line counts as body
 }

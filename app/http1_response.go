@@ -41,8 +41,6 @@ func (p *http1) response(c *Conn, s *httpSide, data []byte) (n int, ok bool) {
 		return n, true
 	case hsExtra:
 		return p.extra(c, ToClient, s, data)
-	case hsResync:
-		return p.resync(c, ToClient, s, data)
 	default:
 		return len(data), true
 	}
@@ -81,7 +79,7 @@ func (p *http1) responseIdle(c *Conn, s *httpSide, data []byte) (int, bool) {
 			return 0, false
 		}
 		if !yes {
-			s.state = hsExtra
+			p.beginExtra(ToClient, s)
 			return 0, true
 		}
 		p.bodyDone(c, ToClient, t)
@@ -530,6 +528,7 @@ func (p *http1) upgrade(c *Conn, s *httpSide) {
 	switch {
 	case equalFold(v, "h2c") && t.From == ToClient:
 		t.event("failed_protocol_change")
+		t.msg[ToClient].hasRaw = false // the block is not taken for complete
 		c.stop()
 	case equalFold(v, "h2c"):
 		t.msg[ToClient].hasRaw = false // the block is not taken for complete
@@ -549,6 +548,8 @@ func (p *http1) upgrade(c *Conn, s *httpSide) {
 func (p *http1) closeResponse(c *Conn, s *httpSide, tail []byte) {
 	t := s.tx
 	switch s.state {
+	case hsExtra:
+		p.bodyData(c, ToClient, t, tail)
 	case hsIdle:
 		if t != nil && len(tail) > 0 && !t.Finished && t.kind != methodConnect {
 			p.bodyData(c, ToClient, t, tail)

@@ -154,28 +154,24 @@ func rangeStart(v []byte) (uint64, bool) {
 	return n, i < len(v) && v[i] == '-'
 }
 
-// bodyGap notes that n bytes of a body are lost. What comes behind keeps its
-// place: zeros stand for the bytes, as far as bytes are kept.
+// bodyGap notes that n bytes of a body are lost. They count for its file; what
+// rules see of the body goes on behind them.
 func (p *http1) bodyGap(c *Conn, d Dir, t *HTTPTx, n uint64) {
-	if t == nil {
+	if t == nil || n == 0 {
 		return
 	}
 	b := &t.body[d]
+	if (d == ToClient || t.bodyKind == bodyFile) && t.fileOpen&(1<<d) == 0 {
+		t.fileOpen |= 1 << d
+		t.openFile(d)
+	}
 	b.Gaps, b.Truncated = true, true
+	b.Lost += n
+	t.wire[d] += n
 	if p.dec[d] != nil && p.dec[d].tx == t {
 		p.dec[d].broken = true // nothing can be decompressed behind a gap
-		return
 	}
-	limit := c.env.Config.HTTP.bodyLimit(d)
-	for n > 0 && len(b.Data) < limit {
-		k := min(n, uint64(len(zeros)))
-		b.add(zeros[:k], limit)
-		n -= k
-	}
-	b.Total += n
 }
-
-var zeros [512]byte
 
 // bodyDone ends the body of direction d.
 func (p *http1) bodyDone(c *Conn, d Dir, t *HTTPTx) {

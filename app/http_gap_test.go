@@ -5,8 +5,8 @@ import (
 	"testing"
 )
 
-// TestHTTPGap: lost bytes of a body cost only themselves; behind a gap that
-// swallowed a boundary the next message is found again.
+// TestHTTPGap: lost bytes of a body cost only themselves; elsewhere what comes
+// behind them is joined to what was before.
 func TestHTTPGap(t *testing.T) {
 	env := NewEnv(Config{})
 	c := new(Conn)
@@ -15,11 +15,11 @@ func TestHTTPGap(t *testing.T) {
 	c.Feed(ToClient, []byte("HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nabc"))
 	c.Gap(ToClient, 4)
 	c.Feed(ToClient, []byte("hij"))
-	if got := fieldOf(c, 0, HTTPResponseBody, ToClient); got != "abc\x00\x00\x00\x00hij" {
+	if got := fieldOf(c, 0, HTTPResponseBody, ToClient); got != "abchij" {
 		t.Errorf("body with a gap: %q", got)
 	}
 	tx := c.Transactions()[0]
-	if f := tx.Base().FileAt(ToClient, 0); f == nil || !f.Gaps || !f.Truncated || !f.Done {
+	if f := tx.Base().FileAt(ToClient, 0); f == nil || f.Size() != 10 || !f.Gaps || !f.Truncated || !f.Done {
 		t.Errorf("file %+v", f)
 	}
 	c.Feed(ToClient, []byte("HTTP/1.1 201 OK\r\nContent-Length: 10\r\n\r\nabc"))
@@ -28,8 +28,9 @@ func TestHTTPGap(t *testing.T) {
 	if got := fieldOf(c, 2, HTTPStatCode, ToClient); got != "202" {
 		t.Errorf("behind the gap: %q", got)
 	}
+	c.Feed(ToServer, []byte("GET /"))
 	c.Gap(ToServer, 50)
-	c.Feed(ToServer, []byte("rest of something\r\nGET /5 HTTP/1.1\r\nHost: a\r\n\r\n"))
+	c.Feed(ToServer, []byte("5 HTTP/1.1\r\nHost: a\r\n\r\n"))
 	if got := fieldOf(c, 3, HTTPURI, ToServer); got != "/5" {
 		t.Errorf("request behind the gap: %q", got)
 	}

@@ -103,6 +103,7 @@ func (t *HTTPTx) takeURI(cfg *HTTPConfig) {
 				t.odd |= oddURIHost
 			}
 		}
+		t.uri, t.uriSet = t.uri[:0], true
 		return // there is no path
 	}
 	u := splitURI(raw)

@@ -187,9 +187,9 @@ func matchFile(c *txCond, f *app.File) bool {
 		return i >= 0 && strings.EqualFold(string(f.Name[i+1:]), c.name) != c.neg
 	case txFileSize:
 		if f.Done && !f.Truncated {
-			return c.num.match(f.Total)
+			return c.num.match(f.Size())
 		}
-		return (c.num.op == numGT || c.num.op == numGE) && c.num.match(f.Total)
+		return (c.num.op == numGT || c.num.op == numGE) && c.num.match(f.Size())
 	case txFileHash:
 		if !f.Hashed {
 			return false

@@ -71,10 +71,10 @@ func (l *Logger) fileFields(o *object, f *app.File, tx app.Tx, end bool) {
 		}
 	}
 	o.bool("stored", false)
-	o.uint("size", f.Total)
-	if partial(tx, f) && f.Total > 0 {
+	o.uint("size", f.Size())
+	if partial(tx, f) && f.Size() > 0 {
 		o.uint("start", f.Start)
-		o.uint("end", f.Start+f.Total-1)
+		o.uint("end", f.Start+f.Size()-1)
 	}
 	o.uint("tx_id", tx.Base().ID)
 }
