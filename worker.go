@@ -96,6 +96,11 @@ func newWorker(e *Engine, src Source, inline, live bool, burst int) *worker {
 	if live && sc.MidstreamPolicy == stream.Auto {
 		sc.Midstream = true
 	}
+	if live && !e.cfg.NoDivert && e.cfg.Divert.OneSided() {
+		// The other half of a handshake never comes here, and what follows
+		// looks wrong without it.
+		sc.AsyncOneside, sc.KeepInvalid = true, true
+	}
 	if live && sc.MemcapPolicy == stream.Auto && e.cfg.Fail.Memory == Open {
 		// What comes in order needs no memory: dropping what does not costs the
 		// sender a repetition, not the connection.

@@ -3,6 +3,7 @@ package divert
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -206,6 +207,23 @@ type SpecError struct {
 
 func (e *SpecError) Error() string {
 	return fmt.Sprintf("divert: %s %q: %s", e.Field, e.Value, e.Why)
+}
+
+// OneSided says whether of some connections only one direction is diverted: of
+// this host's own by Input without Output, of forwarded ones by the name of one
+// interface. Who follows connections must know.
+func (s *Spec) OneSided() bool {
+	at := func(hooks ...packet.Hook) bool {
+		return slices.ContainsFunc(hooks, func(h packet.Hook) bool { return slices.Contains(s.hooks(), h) })
+	}
+	filtered := len(s.In) > 0 || len(s.Out) > 0
+	in := at(packet.Input, packet.Prerouting) && (len(s.In) > 0 || !filtered)
+	out := at(packet.Output, packet.Postrouting) && (len(s.Out) > 0 || !filtered)
+	if in != out || in && !slices.Equal(slices.Sorted(slices.Values(s.In)), slices.Sorted(slices.Values(s.Out))) {
+		return true
+	}
+	one := func(names []string) bool { return len(names) == 1 && !strings.ContainsAny(names[0], "+*") }
+	return at(packet.Forward) && (one(s.In) || one(s.Out))
 }
 
 const maxQueues = 1024

@@ -59,6 +59,34 @@ func TestValidate(t *testing.T) {
 	}
 }
 
+func TestOneSided(t *testing.T) {
+	const in, out, fwd, pre, post = packet.Input, packet.Output, packet.Forward, packet.Prerouting, packet.Postrouting
+	for _, c := range []struct {
+		spec divert.Spec
+		want bool
+	}{
+		{divert.Spec{}, false},
+		{divert.Spec{Hooks: []packet.Hook{in}}, true},
+		{divert.Spec{Hooks: []packet.Hook{out}}, true},
+		{divert.Spec{Hooks: []packet.Hook{in, out}}, false},
+		{divert.Spec{Hooks: []packet.Hook{fwd}}, false},
+		{divert.Spec{Hooks: []packet.Hook{pre}}, true}, // of this host's own
+		{divert.Spec{Hooks: []packet.Hook{pre, post}}, false},
+		{divert.Spec{Hooks: []packet.Hook{fwd}, In: []string{"a"}}, true},
+		{divert.Spec{Hooks: []packet.Hook{fwd}, In: []string{"a", "b"}}, false},
+		{divert.Spec{Hooks: []packet.Hook{fwd}, In: []string{"eth+"}}, false},
+		{divert.Spec{Hooks: []packet.Hook{fwd}, In: []string{"a", "b"}, Out: []string{"b"}}, true},
+		{divert.Spec{Hooks: []packet.Hook{in, out}, In: []string{"a"}}, true},
+		{divert.Spec{Hooks: []packet.Hook{in, out}, In: []string{"a"}, Out: []string{"a"}}, false},
+		{divert.Spec{Hooks: []packet.Hook{in, out}, In: []string{"a"}, Out: []string{"b"}}, true},
+		{divert.Spec{In: []string{"a"}}, true},
+	} {
+		if got := c.spec.OneSided(); got != c.want {
+			t.Errorf("%v in %v out %v: %v", c.spec.Hooks, c.spec.In, c.spec.Out, got)
+		}
+	}
+}
+
 func TestOwnMark(t *testing.T) {
 	for mask, want := range map[uint32]uint32{0: 0x02000000, 0xf0: 0x10, 1: 1, 1 << 31: 1 << 31} {
 		if got := (divert.Marks{Mask: mask}).Own(); got != want {

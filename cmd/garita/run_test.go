@@ -397,6 +397,30 @@ func TestKillClosed(t *testing.T) {
 	}
 }
 
+// TestOneDirection: where only half of each connection comes by, it is judged by
+// that half, and whatever is not forbidden flows.
+func TestOneDirection(t *testing.T) {
+	for _, c := range []struct{ from, rule, allowed, forbidden string }{
+		{lab.GatewayToClient, `drop http any any -> any any (http.uri; content:"/evil"; sid:1;)`, "/", "/evil"},
+		{lab.GatewayToServer, `drop tcp any 80 -> any any (content:"Hello from"; sid:1;)`, "/page", "/"},
+	} {
+		l := newLab(t)
+		a := start(t, l, "--hook", "forward", "--in", c.from, "--rule", c.rule)
+		if !strings.Contains(a.text(), "only one direction") {
+			t.Errorf("not told that it is one direction:\n%s", a.text())
+		}
+		for range 3 {
+			if s, err := get(l, c.allowed, 5*time.Second); err != nil || s == "" {
+				t.Fatalf("from %s: %q %v", c.from, s, err)
+			}
+		}
+		if s, err := get(l, c.forbidden, time.Second); err == nil {
+			t.Errorf("from %s: the forbidden page came: %q", c.from, s)
+		}
+		a.stop(t)
+	}
+}
+
 // A rule file that does not parse leaves the old rules working and says so; a
 // good one takes effect.
 func TestReload(t *testing.T) {
