@@ -347,13 +347,13 @@ func report(all []*contender, ours, yardstick *contender) {
 		{"rtt p50", "UDP round trip, median", "µs", 1},
 		{"rtt p99", "UDP round trip, 99 %", "µs", 1},
 		{"tcp gbit", "TCP through the queue", "Gbit/s", 1},
-		{"tcp cpu", "CPU a byte of it", "ns", 1},
+		{"tcp cpu", "TCP, CPU a byte", "ns", 1},
 		{"get gbit", "HTTP download", "Gbit/s", 1},
-		{"get cpu", "CPU a byte of it", "ns", 1},
+		{"get cpu", "HTTP download, CPU a byte", "ns", 1},
 		{"requests p50", "HTTP request on a new connection, median", "µs", 1},
 		{"requests p99", "HTTP request on a new connection, 99 %", "µs", 1},
 		{"requests rate", "such requests a second, eight at a time", "1/s", 1},
-		{"requests cpu", "CPU a request", "µs", 1e-3},
+		{"requests cpu", "HTTP request, CPU", "µs", 1e-3},
 	}
 	fmt.Print("| |")
 	for _, c := range all {

@@ -74,7 +74,7 @@ func (o *runOptions) bind(c *cobra.Command) {
 	f.Uint16Var(&o.queue, "queue", 0, "first queue `number`")
 	f.Uint16Var(&o.queues, "queues", 0, "how many queues, one worker each (default: one a core)")
 	f.StringVar(&o.fail, "fail", "", "what happens to traffic when garita cannot judge it: open or closed (default open)")
-	f.BoolVar(&o.noDivert, "no-divert", false, "only answer the queues: you fill them by rules of your own")
+	f.BoolVar(&o.noDivert, "no-divert", false, "only answer the queues: you fill them by rules of your own, with both directions of connections")
 	f.StringVar(&o.backend, "backend", "", "how to divert: auto, native (nftables queue), compat (nftables with NFQUEUE), legacy (ip_tables)")
 	f.StringVar(&o.metrics, "metrics", "", "answer Prometheus on this `address`, such as 127.0.0.1:9742 (path /metrics)")
 	f.BoolVar(&o.loopback, "loopback", false, "intercept the loopback interface too")

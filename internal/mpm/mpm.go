@@ -13,8 +13,8 @@
 // whole of a buffer. Those are looked up in a trie that takes eight bytes a step,
 // mostly one probe a scan. The rest are long (median 10 to 22 bytes), so each is
 // known by its rarest four bytes: a scan slides over the buffer, asks a small bit
-// set about every four bytes, and compares whole patterns only where it says
-// maybe. An Aho-Corasick automaton over the same patterns takes megabytes and
+// set about every four bytes (or, if no pattern is short, about every second or
+// fourth place only), and compares whole patterns only where it says maybe. An Aho-Corasick automaton over the same patterns takes megabytes and
 // one dependent memory access a byte; the bit set of the biggest real set fits the
 // first-level cache and its loads do not depend on each other.
 package mpm
