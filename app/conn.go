@@ -161,6 +161,7 @@ type Conn struct {
 	frames     []*Frame
 	frameBytes int
 	frameIDs   [2]uint64
+	whole      [2]*Frame // each direction of a stream
 	framesOld  int       // of frames, how many are older than the bytes at hand
 	parsed     [2]uint64 // bytes that parsers are through with, gaps included
 
@@ -348,6 +349,9 @@ func (c *Conn) wake(d Dir) { c.flags |= flagWakeTS << d }
 func (c *Conn) run(d Dir, data []byte) []byte {
 	if c.flags&(flagSkipTS<<d) != 0 {
 		return nil
+	}
+	if c.wantsFrames() {
+		c.streamFrame(d, data)
 	}
 	limit := c.parser.maxPending()
 	for len(data) > 0 {

@@ -314,11 +314,6 @@ func (p *dcerpcParser) parse(c *Conn, d Dir, data []byte) (n, need int) {
 		if len(b) < l {
 			return n, l
 		}
-		if c.wantsFrames() {
-			c.frame(d, "pdu", n, b[:l])
-			c.frame(d, "hdr", n, b[:dcerpcHeader])
-			c.frame(d, "data", n+dcerpcHeader, b[dcerpcHeader:l])
-		}
 		p.update(c, d, b[:l])
 		n += l
 	}

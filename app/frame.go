@@ -32,15 +32,26 @@ func (f *Frame) Bytes(field Field, d Dir, i int) ([]byte, bool) {
 var frameKinds = map[Proto][]string{
 	HTTP1:  {"request", "response"},
 	SIP:    {"pdu", "request.line", "request.headers", "request.body", "response.line", "response.headers", "response.body"},
-	TLS:    {"pdu", "hdr", "data"},
+	TLS:    {"pdu", "hdr", "data", "alert", "heartbeat"},
 	DNS:    {"pdu"},
-	TELNET: {"ctl", "data"},
+	TELNET: {"pdu", "ctl", "data"},
+	MQTT:   {"pdu", "header", "data"},
+	RFB:    {"pdu"},
 	SMB:    {"nbss.pdu", "nbss.hdr", "nbss.data", "smb1.pdu", "smb1.hdr", "smb1.data", "smb2.pdu", "smb2.hdr", "smb2.data", "smb3.pdu", "smb3.hdr", "smb3.data"},
-	DCERPC: {"pdu", "hdr", "data"},
 }
+
+// frameStream is the frame that is a direction as a whole, from its first byte.
+const frameStream = "stream"
+
+// streamFrames are the protocols that have it.
+const streamFrames ProtoSet = 1<<HTTP1 | 1<<HTTP2 | 1<<FTP | 1<<SMTP | 1<<TLS | 1<<SSH | 1<<IMAP | 1<<SMB | 1<<DCERPC | 1<<DNS | 1<<MODBUS |
+	1<<ENIP | 1<<DNP3 | 1<<NFS | 1<<FTPData | 1<<KRB5 | 1<<RFB | 1<<MQTT | 1<<PGSQL | 1<<TELNET | 1<<RDP
 
 // HasFrame says whether the parser of p announces frames of a kind.
 func HasFrame(p Proto, kind string) bool {
+	if kind == frameStream {
+		return streamFrames.Has(p)
+	}
 	for _, k := range frameKinds[p] {
 		if k == kind {
 			return true
@@ -69,6 +80,19 @@ func (c *Conn) FramesInspected(d Dir) {
 	c.framesOld = k
 }
 
+// streamFrame lets the frame of a whole direction grow.
+func (c *Conn) streamFrame(d Dir, data []byte) {
+	if c.whole[d] == nil {
+		if !streamFrames.Has(c.alp) {
+			return
+		}
+		c.whole[d] = c.openFrame(d, frameStream, 0)
+	}
+	if f := c.whole[d]; !f.Done(d) {
+		c.growFrame(f, data)
+	}
+}
+
 // wantsFrames says whether anybody looks at frames.
 func (c *Conn) wantsFrames() bool { return c.env.Config.Frames }
 
@@ -95,9 +119,15 @@ func (c *Conn) openFrame(d Dir, kind string, off int) *Frame {
 	for c.framesOld > 0 && (len(c.frames) >= framesWaiting || c.frameBytes > framesKeep) {
 		// Nobody has looked at them for long. Those of the bytes at hand stay
 		// however many they are: a packet full of small frames must not hide one.
-		c.frameBytes -= len(c.frames[0].Data)
-		c.frames[0] = nil
-		c.frames = c.frames[1:]
+		i := 0
+		for i < c.framesOld && (c.frames[i] == c.whole[0] || c.frames[i] == c.whole[1]) {
+			i++ // goes on
+		}
+		if i == c.framesOld {
+			break
+		}
+		c.frameBytes -= len(c.frames[i].Data)
+		c.frames = append(c.frames[:i], c.frames[i+1:]...)
 		c.framesOld--
 	}
 	c.frames = append(c.frames, f)

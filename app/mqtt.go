@@ -220,6 +220,12 @@ func (p *mqttParser) parse(c *Conn, d Dir, data []byte) (n, need int) {
 			return n, 1 + h + have
 		}
 		m := &MQTTMessage{Type: b[0] >> 4, Flags: b[0] & 15, Length: l, Dir: d, Truncated: have < int(l)}
+		if c.wantsFrames() {
+			all := b[:1+h+have]
+			c.frame(d, "pdu", n, all)
+			c.frame(d, "header", n, all[:2])
+			c.frame(d, "data", n+2, all[2:min(len(all), 2+have)])
+		}
 		p.message(c, d, m, clone(b[1+h:1+h+have]))
 		n += 1 + h + have
 		p.skip[d] = l - uint32(have)

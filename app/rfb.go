@@ -105,6 +105,7 @@ func (p *rfbParser) parse(c *Conn, d Dir, data []byte) (n, need int) {
 		if want > 0 {
 			return n, want
 		}
+		c.frame(d, "pdu", n, data[n:n+k])
 		n += k
 		if c.Done() {
 			return n, 0

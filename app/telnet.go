@@ -23,6 +23,7 @@ func (p *telnetParser) parse(c *Conn, d Dir, data []byte) (n, need int) {
 				}
 				return n, len(b) + 1
 			}
+			c.frame(d, "pdu", n, b[:k])
 			c.frame(d, "ctl", n, b[:k])
 			n += k
 			continue
@@ -38,6 +39,7 @@ func (p *telnetParser) parse(c *Conn, d Dir, data []byte) (n, need int) {
 		case k == len(b) && k < telnetMaxLine:
 			return n, len(b) + 1
 		}
+		c.frame(d, "pdu", n, b[:k])
 		c.frame(d, "data", n, b[:k])
 		n += k
 	}
@@ -71,6 +73,7 @@ func (p *telnetParser) gap(*Conn, Dir, uint64) bool { return true }
 
 func (p *telnetParser) close(c *Conn, d Dir, tail []byte) {
 	if len(tail) > 0 && tail[0] != 0xff {
+		c.frame(d, "pdu", 0, tail)
 		c.frame(d, "data", 0, tail)
 	}
 }

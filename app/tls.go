@@ -294,6 +294,12 @@ func (p *tlsParser) parse(c *Conn, d Dir, data []byte) (n, need int) {
 			c.frame(d, "pdu", n, b[:tlsRecordHeader+l])
 			c.frame(d, "hdr", n, b[:tlsRecordHeader])
 			c.frame(d, "data", n+tlsRecordHeader, b[tlsRecordHeader:tlsRecordHeader+l])
+			switch typ {
+			case 21:
+				c.frame(d, "alert", n+tlsRecordHeader, b[tlsRecordHeader:tlsRecordHeader+l])
+			case 24:
+				c.frame(d, "heartbeat", n+tlsRecordHeader, b[tlsRecordHeader:tlsRecordHeader+l])
+			}
 		}
 		if len(b) >= tlsRecordHeader+l {
 			c.message(d)

@@ -13,8 +13,15 @@ func kwFrame(b *builder, v string) error {
 	name := strings.ToLower(strings.TrimSpace(v))
 	var of app.ProtoSet
 	kind := name
+	own := b.s.apps
+	switch {
+	case own.Has(app.HTTP1) && own.Has(app.HTTP2) && name != "stream":
+		own = 0 // versions have different frames
+	case own.Has(app.DCERPC):
+		own = app.ProtoSetOf(app.DCERPC)
+	}
 	for p := app.Proto(0); p < app.NProto; p++ {
-		if b.s.apps.Has(p) && app.HasFrame(p, name) {
+		if own.Has(p) && app.HasFrame(p, name) {
 			of |= app.ProtoSetOf(p)
 		}
 	}

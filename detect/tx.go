@@ -95,7 +95,7 @@ func (w *Worker) txRules(in *Input, c *app.Conn) {
 	if w.rs.anyFrame {
 		for _, f := range c.Frames() {
 			w.inspectTx(in, f)
-			if f.Done(in.Dir) {
+			if f.From == in.Dir && f.Done(in.Dir) {
 				w.Forget(&f.TxBase)
 			}
 		}
