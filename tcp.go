@@ -319,7 +319,11 @@ func (w *worker) endFlow(f *flow.Flow[conn]) {
 	w.out.Vars = nil
 	w.log.Source(eve.EndOfFlow)
 	defer w.log.Source(eve.Wire)
-	if !(w.inline && c.det.Action().Drops()) && (c.app != nil || f.Key.Proto == packet.ProtoTCP) {
+	if !c.det.Action().Drops() && (c.app != nil || f.Key.Proto == packet.ProtoTCP) {
+		var open [2]bool
+		for d := range open {
+			open[d] = w.unfinished(c, app.Dir(d))
+		}
 		w.tcp.Finish(&c.tcp)
 		for d := app.ToServer; d <= app.ToClient; d++ {
 			if f.Key.Proto == packet.ProtoTCP {
@@ -330,7 +334,9 @@ func (w *worker) endFlow(f *flow.Flow[conn]) {
 			}
 		}
 		for d := app.ToServer; d <= app.ToClient; d++ {
+			w.in.Unfinished = open[d]
 			w.judgeEnd(f, d)
+			w.in.Unfinished = false
 			// What lies behind holes comes after what lies before them.
 			for f.Key.Proto == packet.ProtoTCP && w.tcp.Behind(&c.tcp, stream.Dir(d)) {
 				w.feed(f, d)
@@ -349,6 +355,30 @@ func (w *worker) endFlow(f *flow.Flow[conn]) {
 		c.app, c.det.Conn = nil, nil
 	}
 	w.tcp.Release(&c.tcp)
+}
+
+// unfinished says whether a direction of a TCP flow that ends was not judged to
+// its end: as Suricata has it, that is so if the session is not closed; of a closed
+// one, if there never were bytes in it, if nobody read them, or if there are
+// transactions that it did not complete.
+func (w *worker) unfinished(c *conn, d app.Dir) bool {
+	switch s := c.tcp.State(); {
+	case s == stream.None:
+		return false
+	case s == stream.SynSent:
+		return d == app.ToServer
+	case s != stream.Closed:
+		return true
+	}
+	if w.tcp.Offset(&c.tcp, stream.Dir(d)) == 0 || c.app == nil || c.app.Proto() == app.Unknown || c.app.Proto() == app.Failed {
+		return true
+	}
+	for _, tx := range c.app.Transactions() {
+		if !tx.Base().Done(d) {
+			return true
+		}
+	}
+	return w.tcp.RawWaits(&c.tcp, stream.Dir(d))
 }
 
 // judgeEnd runs the rules once more on a direction that has ended, by a packet

@@ -496,9 +496,6 @@ func (w *worker) apply(p *packet.Packet, f *flow.Flow[conn], dir app.Dir) {
 	w.st.Alerts += uint64(len(o.Alerts))
 	w.st.Suppressed += uint64(o.Suppressed)
 	w.st.Discarded += uint64(o.Discarded)
-	if !w.inline && f != nil && f.Value.det.Action().Drops() {
-		f.Value.det.SetAction(rule.NoAction) // nothing is dropped: there is more to see
-	}
 	if w.inline {
 		for _, e := range o.Edits {
 			if err := p.Replace(e.Off, e.Data); err != nil {

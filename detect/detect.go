@@ -139,6 +139,10 @@ type Input struct {
 	// EndOfFlow: no more packets of this direction will be judged; what waited
 	// for more bytes is judged with what there is.
 	EndOfFlow bool
+	// Unfinished, at the end of a flow: this direction was not judged to its end
+	// before. Then rules that ask for addresses or an application protocol
+	// alone are judged once more, as by the packet that Suricata makes up.
+	Unfinished bool
 	// Refused: the packet is dropped already because it does not fit its session.
 	// What it carries is not looked at, what is odd about it is.
 	Refused bool
@@ -170,9 +174,10 @@ type Flow struct {
 	action  rule.Action // of the whole flow
 	by      *Info
 	ipOnly  [2]bool
-	cipher  bool  // payload is no longer looked at
-	aEvents uint8 // how many of Conn.Events were judged
-	protoAt [2]app.Proto
+	cipher  bool    // payload is no longer looked at
+	aEvents uint8   // how many of Conn.Events were judged
+	known   [2]bool // the direction's protocol was known behind the last packet
+	told    [2]bool // and a packet of it began so
 	tags    []tagState
 }
 

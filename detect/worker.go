@@ -139,7 +139,12 @@ func (w *Worker) Inspect(in *Input, out *Outcome) {
 		f.aEvents = uint8(len(f.Conn.Events))
 	}
 	if f := in.Flow; f != nil {
-		f.protoAt[in.Dir] = in.proto()
+		f.told[in.Dir] = f.told[in.Dir] || f.known[in.Dir]
+		for d := range f.known {
+			if app.Dir(d) == in.Dir || in.Packet.Proto() != packet.ProtoUDP {
+				f.known[d] = f.known[d] || in.protoOf(app.Dir(d)) != app.Unknown
+			}
+		}
 	}
 }
 
@@ -398,7 +403,13 @@ func (w *Worker) lastStream(in *Input) {
 			continue
 		}
 		w.Stats.Candidates++
-		if s.payload == nil || len(in.Raw) == 0 || in.NoPayload() {
+		if s.payload == nil {
+			if in.Unfinished && (s.kind == kindLikeIPOnly || s.kind == kindApp) && w.header(s, in) && w.conds(s, in) {
+				w.hit(id, s, in, nil, false, false)
+			}
+			continue
+		}
+		if len(in.Raw) == 0 || in.NoPayload() {
 			continue
 		}
 		if s.flags&sigNeedPacket != 0 && !s.alsoStream() || !w.header(s, in) || !w.conds(s, in) {
@@ -417,21 +428,31 @@ func (s *sig) alsoStream() bool {
 }
 
 // recognised says that the protocol of the packet's direction became known
-// with this packet: rules that ask for nothing else are judged then.
+// with this packet, or that this is the direction's first packet behind that:
+// rules that ask for nothing else are judged then.
 func (in *Input) recognised() bool {
-	return in.Flow != nil && in.proto() != app.Unknown && in.Flow.protoAt[in.Dir] == app.Unknown
+	f := in.Flow
+	if f == nil {
+		return false
+	}
+	if f.known[in.Dir] {
+		return !f.told[in.Dir]
+	}
+	return in.proto() != app.Unknown
 }
 
 // proto is the application protocol of the packet's direction. Datagrams are
 // understood at once or never.
-func (in *Input) proto() app.Proto {
+func (in *Input) proto() app.Proto { return in.protoOf(in.Dir) }
+
+func (in *Input) protoOf(d app.Dir) app.Proto {
 	if in.Flow == nil {
 		return app.Unknown
 	}
 	p := app.Unknown
 	c := in.Flow.Conn
 	if c != nil {
-		p = c.ProtoOf(in.Dir)
+		p = c.ProtoOf(d)
 	}
 	if p == app.Unknown && in.Packet.Proto() == packet.ProtoUDP {
 		if c != nil {

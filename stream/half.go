@@ -190,6 +190,9 @@ func (t *Tracker) App(s *TCP, d Dir) (c Chunk, ok bool) {
 	return c, true
 }
 
+// RawWaits says whether a direction has bytes that Raw did not show yet.
+func (t *Tracker) RawWaits(s *TCP, d Dir) bool { return t.rawPending(&s.half[d]) }
+
 func (t *Tracker) rawPending(h *half) bool {
 	return !t.cfg.NoRaw && h.flags&(noRaw|noReassembly) == 0 && !t.cfg.Inline && h.raw < h.edge
 }
