@@ -74,6 +74,7 @@ func (r *reader) stream() {
 	}
 	size(r, "stream.reassembly.toserver-chunk-size", &c.ChunkToServer)
 	size(r, "stream.reassembly.toclient-chunk-size", &c.ChunkToClient)
+	r.least("stream.reassembly.randomize-chunk", "size", "range", sized{&c.ChunkToServer, 2560}, sized{&c.ChunkToClient, 2560})
 	number(r, n, "stream.max-syn-queued", &c.MaxSyn)
 	number(r, n, "stream.max-synack-queued", &c.MaxSynAck)
 	switch v := n.String("stream.reassembly.urgent.policy", "inline"); v {
@@ -217,6 +218,32 @@ func (r *reader) app() {
 	size(r, h+"request-body-inspect-window", &r.c.Detect.RequestBodyWindow)
 	size(r, h+"response-body-minimal-inspect-size", &r.c.Detect.ResponseBodyMinInspect)
 	size(r, h+"response-body-inspect-window", &r.c.Detect.ResponseBodyWindow)
+	d := &r.c.Detect
+	r.least(h+"randomize-inspection", "sizes", "range", sized{&d.RequestBodyMinInspect, 32 << 10}, sized{&d.RequestBodyWindow, 4 << 10},
+		sized{&d.ResponseBodyMinInspect, 40 << 10}, sized{&d.ResponseBodyWindow, 16 << 10})
+}
+
+// sized is a size in bytes and its default.
+type sized struct {
+	n   *int
+	def int
+}
+
+// least makes sizes small that Suricata takes at random within a range about what is
+// configured, to be hard to predict: its --no-random takes the least of them. What
+// is judged must not be up to chance here.
+func (r *reader) least(option, on, span string, sizes ...sized) {
+	if !r.n.Bool(option+"-"+on, true) {
+		return
+	}
+	percent := 10
+	number(r, r.n, option+"-"+span, &percent)
+	for _, s := range sizes {
+		if *s.n == 0 {
+			*s.n = s.def
+		}
+		*s.n -= *s.n * percent / 200
+	}
 }
 
 // detectionPorts reads on which ports protocol p is looked for: of one transport

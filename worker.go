@@ -490,6 +490,13 @@ func (w *worker) connOf(f *flow.Flow[conn], t app.Transport) *app.Conn {
 	return c.app
 }
 
+func rejects(a *detect.Alert) bool {
+	if a.NewAction != rule.NoAction {
+		return a.NewAction.IsReject()
+	}
+	return a.Info.Action.IsReject()
+}
+
 // apply turns what the rules made of p into its verdict, edits and records.
 func (w *worker) apply(p *packet.Packet, f *flow.Flow[conn], dir app.Dir) {
 	o := &w.out
@@ -523,7 +530,7 @@ func (w *worker) apply(p *packet.Packet, f *flow.Flow[conn], dir app.Dir) {
 		}
 		for i := range o.Alerts {
 			a := &o.Alerts[i]
-			a.Blocked = a.Blocked && w.inline
+			a.Blocked = a.Blocked && (w.inline || p.Number != 0 && rejects(a)) // Suricata rejects as a sensor too
 			if info != nil && w.log.WantsPayload() && info.Stream == nil && (a.Stream || a.Tx != nil) {
 				info.Stream = w.streamed(f, dir)
 			}

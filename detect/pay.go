@@ -117,8 +117,8 @@ func (g *payGroup) build() {
 	g.far.build()
 }
 
-// scanPay looks through a payload, or a piece of a stream that begins at start.
-func (w *Worker) scanPay(g *payGroup, data []byte, start uint64, in *Input) {
+// scanPay looks through a payload or a piece of a stream.
+func (w *Worker) scanPay(g *payGroup, data []byte, in *Input) {
 	far := &g.far
 	if c := in.conn(); c != nil {
 		if x := g.apps[c.Proto()]; x != nil {
@@ -126,9 +126,7 @@ func (w *Worker) scanPay(g *payGroup, data []byte, start uint64, in *Input) {
 		}
 	}
 	w.scan(far, data)
-	if start < uint64(g.reach) {
-		w.scan(&g.near, data[:min(len(data), g.reach-int(start))])
-	}
+	w.scan(&g.near, data[:min(len(data), g.reach)])
 	for side, port := range [2]uint16{in.Packet.SrcPort(), in.Packet.DstPort()} {
 		if x := g.ports[side][port]; x != nil {
 			w.scan(x, data)

@@ -337,7 +337,7 @@ func (w *Worker) packetRules(in *Input) {
 		w.scanPayload(g, p.Proto(), payload, in)
 	}
 	if len(raw) > 0 {
-		w.scanPay(&g[payTCPStream], raw, in.RawOffset, in)
+		w.scanPay(&g[payTCPStream], raw, in)
 	}
 	for i := range rs.headers {
 		h := &rs.headers[i]
@@ -390,7 +390,7 @@ func (w *Worker) packetRules(in *Input) {
 // no packet: only rules on the stream count.
 func (w *Worker) lastStream(in *Input) {
 	if len(in.Raw) > 0 && !in.NoPayload() {
-		w.scanPay(&w.rs.payload[in.Dir][payTCPStream], in.Raw, in.RawOffset, in)
+		w.scanPay(&w.rs.payload[in.Dir][payTCPStream], in.Raw, in)
 	}
 	for _, id := range w.rs.plain[in.Dir][classTCP] {
 		w.candidate(id)
@@ -415,7 +415,7 @@ func (w *Worker) lastStream(in *Input) {
 		if s.flags&sigNeedPacket != 0 && !s.alsoStream() || !w.header(s, in) || !w.conds(s, in) {
 			continue
 		}
-		if w.m.match(s.payload, in.Raw, in.RawOffset) {
+		if w.m.match(s.payload, in.Raw, 0) {
 			w.hit(id, s, in, nil, true, false)
 		}
 	}
@@ -475,14 +475,14 @@ func (w *Worker) scanPayload(g *[nPayload]payGroup, proto uint8, payload []byte,
 	switch proto {
 	case packet.ProtoTCP:
 		if in.InStream {
-			w.scanPay(&g[payTCPPacket], payload, 0, in)
+			w.scanPay(&g[payTCPPacket], payload, in)
 		} else {
-			w.scanPay(&g[payTCPBoth], payload, 0, in)
+			w.scanPay(&g[payTCPBoth], payload, in)
 		}
 	case packet.ProtoUDP:
-		w.scanPay(&g[payUDP], payload, 0, in)
+		w.scanPay(&g[payUDP], payload, in)
 	default:
-		w.scanPay(&g[payOther], payload, 0, in)
+		w.scanPay(&g[payOther], payload, in)
 	}
 }
 
@@ -501,7 +501,9 @@ func (w *Worker) pktBuffers(s *sig, p *packet.Packet) bool {
 // as the rule wants it.
 func (w *Worker) payload(s *sig, c *chain, in *Input, payload []byte) (ok, stream bool) {
 	if s.flags&sigNeedStream != 0 && len(in.Raw) > 0 && !in.NoPayload() {
-		if w.m.match(c, in.Raw, in.RawOffset) {
+		// Suricata counts offset and depth from the piece that is looked at, not
+		// from the beginning of the stream.
+		if w.m.match(c, in.Raw, 0) {
 			if s.flags&sigReplace != 0 && len(payload) > 0 {
 				w.onPacket(c, payload) // what is replaced lies in the packet
 			}
