@@ -35,9 +35,6 @@ const (
 	attrCTInfo     = 19
 	attrVLAN       = 20
 	attrL2         = 21
-
-	attrVLANProto = 1
-	attrVLANTCI   = 2
 )
 
 // Configuration, NFULA_CFG_*.
@@ -122,20 +119,15 @@ func parsePacket(p *packet.Packet, msg []byte, now int64, x *extra) bool {
 		case attrMark:
 			p.Mark = c.U32(v)
 		case attrTimestamp:
-			if len(v) < 16 {
-				c.Bad = true
-				continue
+			if ns, ok := c.Time(v); ok {
+				p.Time = ns
+				p.Attrs |= packet.HasTime
 			}
-			p.Time = int64(nfnl.BE.Uint64(v))*1e9 + int64(nfnl.BE.Uint64(v[8:]))*1e3
-			p.Attrs |= packet.HasTime
 		case attrHWAddr:
-			if len(v) < 12 {
-				c.Bad = true
-				continue
+			if n, ok := c.HWAddr(v, &p.HWAddr); ok {
+				p.HWAddrLen = n
+				p.Attrs |= packet.HasHWAddr
 			}
-			p.HWAddrLen = uint8(min(nfnl.BE.Uint16(v), 8))
-			copy(p.HWAddr[:], v[4:12])
-			p.Attrs |= packet.HasHWAddr
 		case attrUID:
 			p.UID = c.U32(v)
 			p.Attrs |= packet.HasOwner
@@ -159,18 +151,7 @@ func parsePacket(p *packet.Packet, msg []byte, now int64, x *extra) bool {
 			p.CTInfo = c.U32(v)
 			p.Attrs |= packet.HasCT
 		case attrVLAN:
-			for c := (nfnl.Attrs{Rest: v}); ; {
-				typ, v, ok := c.Next()
-				if !ok || c.Cut {
-					break
-				}
-				switch typ {
-				case attrVLANProto:
-					p.VLANProto = c.U16(v)
-				case attrVLANTCI:
-					p.VLANTCI = c.U16(v)
-				}
-			}
+			p.VLANProto, p.VLANTCI = c.VLAN(v)
 			p.Attrs |= packet.HasVLAN
 		}
 	}

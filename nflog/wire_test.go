@@ -40,7 +40,7 @@ func full() []byte {
 		attr(attrSeq, 0, 0, 0, 77),
 		attr(attrCT, 1, 2, 3, 4),
 		attr(attrCTInfo, 0, 0, 0, 2),
-		attr(attrVLAN, append(attr(attrVLANProto, 0x81, 0), attr(attrVLANTCI, 0, 42)...)...),
+		attr(attrVLAN, append(attr(nfnl.AttrVLANProto, 0x81, 0), attr(nfnl.AttrVLANTCI, 0, 42)...)...),
 		attr(attrPayload, ip...),
 	)
 }

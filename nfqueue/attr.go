@@ -69,20 +69,15 @@ func parsePacket(p *packet.Packet, msg []byte, now int64) bool {
 		case attrSkbInfo:
 			p.Offload = packet.Offload(c.U32(v))
 		case attrHWAddr:
-			if len(v) < 12 {
-				c.Bad = true
-				continue
+			if n, ok := c.HWAddr(v, &p.HWAddr); ok {
+				p.HWAddrLen = n
+				p.Attrs |= packet.HasHWAddr
 			}
-			p.HWAddrLen = uint8(min(nfnl.BE.Uint16(v), 8))
-			copy(p.HWAddr[:], v[4:12])
-			p.Attrs |= packet.HasHWAddr
 		case attrTimestamp:
-			if len(v) < 16 {
-				c.Bad = true
-				continue
+			if ns, ok := c.Time(v); ok {
+				p.Time = ns
+				p.Attrs |= packet.HasTime
 			}
-			p.Time = int64(nfnl.BE.Uint64(v))*1e9 + int64(nfnl.BE.Uint64(v[8:]))*1e3
-			p.Attrs |= packet.HasTime
 		case attrCapLen:
 			capLen, capped = c.U32(v), len(v) >= 4
 		case attrUID:
@@ -108,7 +103,8 @@ func parsePacket(p *packet.Packet, msg []byte, now int64) bool {
 			p.L2 = v[:len(v):len(v)]
 			p.Attrs |= packet.HasL2
 		case attrVLAN:
-			parseVLAN(p, &c, v)
+			p.VLANProto, p.VLANTCI = c.VLAN(v)
+			p.Attrs |= packet.HasVLAN
 		}
 	}
 	if capped && capLen > uint32(len(p.Data)) {
@@ -116,22 +112,4 @@ func parsePacket(p *packet.Packet, msg []byte, now int64) bool {
 		p.Attrs |= packet.Truncated
 	}
 	return known
-}
-
-func parseVLAN(p *packet.Packet, outer *nfnl.Attrs, v []byte) {
-	c := nfnl.Attrs{Rest: v}
-	for {
-		typ, v, ok := c.Next()
-		if !ok || c.Cut {
-			break
-		}
-		switch typ {
-		case attrVLANProto:
-			p.VLANProto = c.U16(v)
-		case attrVLANTCI:
-			p.VLANTCI = c.U16(v)
-		}
-	}
-	p.Attrs |= packet.HasVLAN
-	outer.Bad = outer.Bad || c.Bad || c.Cut
 }

@@ -69,7 +69,7 @@ func fixtures() []fixture {
 				p.CT, p.CTInfo, p.SecCtx = []byte{8, 0, 3, 0, 0, 0, 1, 0x8e}, 2, []byte("label")
 				p.Attrs = packet.HasCT | packet.HasSecCtx
 			})},
-		{"bridge", message(hdr, attr(attrVLAN|0x8000, slices.Concat(attr(attrVLANProto, 0x81, 0), []byte{0, 0}, attr(attrVLANTCI, 0, 42), []byte{0, 0})...), attr(attrL2, make([]byte, 14)...)),
+		{"bridge", message(hdr, attr(attrVLAN|0x8000, slices.Concat(attr(nfnl.AttrVLANProto, 0x81, 0), []byte{0, 0}, attr(nfnl.AttrVLANTCI, 0, 42), []byte{0, 0})...), attr(attrL2, make([]byte, 14)...)),
 			with(func(p *packet.Packet) {
 				p.VLANProto, p.VLANTCI, p.L2, p.Attrs = 0x8100, 42, make([]byte, 14), packet.HasVLAN|packet.HasL2
 			})},

@@ -33,9 +33,6 @@ const (
 	attrL2          = 20
 	attrPriority    = 21
 	attrCgroupClass = 22
-
-	attrVLANProto = 1
-	attrVLANTCI   = 2
 )
 
 // Configuration, NFQA_CFG_*.

@@ -113,6 +113,55 @@ func (c *Attrs) U32(v []byte) uint32 {
 	return BE.Uint32(v)
 }
 
+// What the queue and the log say of packets in the same form.
+
+// Time is the receive stamp (nfqnl_msg_packet_timestamp) in nanoseconds since
+// 1970; ok is false for a value that is too short, which is Bad.
+func (c *Attrs) Time(v []byte) (ns int64, ok bool) {
+	if len(v) < 16 {
+		c.Bad = true
+		return 0, false
+	}
+	return int64(BE.Uint64(v))*1e9 + int64(BE.Uint64(v[8:]))*1e3, true
+}
+
+// HWAddr puts a source's link-layer address (nfqnl_msg_packet_hw) into addr, n
+// bytes of it; ok is as for Time.
+func (c *Attrs) HWAddr(v []byte, addr *[8]byte) (n uint8, ok bool) {
+	if len(v) < 12 {
+		c.Bad = true
+		return 0, false
+	}
+	copy(addr[:], v[4:12])
+	return uint8(min(BE.Uint16(v), 8)), true
+}
+
+// Attributes of a tag, NFQA_VLAN_* and NFULA_VLAN_*.
+const (
+	AttrVLANProto = 1
+	AttrVLANTCI   = 2
+)
+
+// VLAN reads the nested attributes of a tag: protocol and tag control
+// information. A fault in them is Bad.
+func (c *Attrs) VLAN(v []byte) (proto, tci uint16) {
+	in := Attrs{Rest: v}
+	for {
+		typ, v, ok := in.Next()
+		if !ok || in.Cut {
+			break
+		}
+		switch typ {
+		case AttrVLANProto:
+			proto = in.U16(v)
+		case AttrVLANTCI:
+			tci = in.U16(v)
+		}
+	}
+	c.Bad = c.Bad || in.Bad || in.Cut
+	return proto, tci
+}
+
 // Drain throws away what waits in a netlink socket. After an overrun (ENOBUFS) the
 // kernel drops every multicast, and tells no more of it, until the socket has been
 // read empty: who asks for a state before that may get an answer that nothing will
