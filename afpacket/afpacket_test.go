@@ -150,6 +150,24 @@ func cable(t testing.TB) (a, b *net.Interface) {
 			t.Fatal(err)
 		}
 	}
+	// The kernel switches the sending on later, beside us: a frame before that
+	// is lost.
+	for end := time.Now().Add(patience); ; time.Sleep(time.Millisecond) {
+		va, err := netlink.LinkByName("va")
+		if err != nil {
+			t.Fatal(err)
+		}
+		vb, err := netlink.LinkByName("vb")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if va.Attrs().OperState == netlink.OperUp && vb.Attrs().OperState == netlink.OperUp {
+			break
+		}
+		if time.Now().After(end) {
+			t.Fatalf("the cable has no carrier: %v, %v", va.Attrs().OperState, vb.Attrs().OperState)
+		}
+	}
 	a, err := net.InterfaceByName("va")
 	if err != nil {
 		t.Fatal(err)
