@@ -41,7 +41,8 @@ type FileConfig struct {
 // Read are: vars, default-rule-path, rule-files, classification-file,
 // reference-config-file, threshold-file, outputs (eve-log), default-log-dir,
 // stream, defrag, flow, flow-timeouts, app-layer, host-os-policy, exception-policy,
-// packet-alert-max, pcap-file, datasets, default-data-dir; ours are policy-files, disable-conf,
+// packet-alert-max, pcap-file, datasets, default-data-dir, geoip-database,
+// reputation-categories-file, default-reputation-path, reputation-files; ours are policy-files, disable-conf,
 // enable-conf, drop-conf and modify-conf (files or lists of files),
 // divert (hooks, protocols, ports, in, out, queue, queues, mark-mask, backend,
 // loopback), fail (default, crash, overload, malformed, internal, memory) and
@@ -310,7 +311,9 @@ var known = map[string]bool{
 	"divert": true, "fail": true, "queue": true, "threshold-file": true,
 	"stream": true, "flow": true, "decoder": true, "flow-timeouts": true, "app-layer": true, "host-os-policy": true,
 	"exception-policy": true, "packet-alert-max": true, "action-order": true, "pcap-file": true, "defrag": true, "datasets": true,
-	"policy-files": true, "disable-conf": true, "enable-conf": true, "drop-conf": true, "modify-conf": true,
+	"geoip-database": true, "reputation-categories-file": true, "default-reputation-path": true, "reputation-files": true,
+	"default-data-dir": true,
+	"policy-files":     true, "disable-conf": true, "enable-conf": true, "drop-conf": true, "modify-conf": true,
 }
 
 func (r *reader) unknown() {

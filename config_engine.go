@@ -343,6 +343,9 @@ func (r *reader) detect() {
 	t.Teredo.Any = !t.Teredo.Off && t.Teredo.List == nil
 	c.ReadFile = os.ReadFile
 	c.DataDir = r.n.String("default-data-dir", "")
+	r.geoIP()
+	r.reputation()
+	r.datasets()
 	if f := r.n.String("threshold-file", ""); f != "" {
 		if _, err := os.Stat(f); err != nil {
 			r.c.Warnings = append(r.c.Warnings, fmt.Sprintf("threshold-file: %v", err))

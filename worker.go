@@ -259,7 +259,7 @@ func (w *worker) judge(p *packet.Packet) {
 		in.Verdict = packet.Verdict{}
 		inner = d < maxTunnels && w.looksInto(in) && in.Inner(&w.inner, &w.e.cfg.Tunnels)
 		w.inspect(in, detect.Input{Packet: in, Carrier: inner})
-		if in.Verdict.Dropped() {
+		if in.Verdict.Dropped() || in.Verdict.SetMark {
 			p.Verdict = in.Verdict
 		}
 	}
@@ -307,7 +307,7 @@ func (w *worker) fragment(p *packet.Packet) {
 		w.log.Whole(p)
 		w.inspect(&w.whole, detect.Input{Packet: &w.whole, Rebuilt: true})
 		w.log.Source(eve.Wire)
-		if w.whole.Verdict.Dropped() {
+		if w.whole.Verdict.Dropped() || w.whole.Verdict.SetMark {
 			p.Verdict = w.whole.Verdict
 		}
 	}
@@ -522,6 +522,13 @@ func (w *worker) apply(p *packet.Packet, f *flow.Flow[conn], dir app.Dir) {
 				w.reply.reject(p, o.Action)
 			}
 		}
+	}
+	if o.MarkMask != 0 {
+		old := p.Mark
+		if p.Verdict.SetMark {
+			old = p.Verdict.Mark
+		}
+		p.Verdict.Mark, p.Verdict.SetMark = old&^o.MarkMask|o.Mark, true
 	}
 	if len(o.Alerts) > 0 || o.Tagged || len(o.Vars) > 0 {
 		info := w.flowInfo(f)

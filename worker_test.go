@@ -491,3 +491,17 @@ func TestDropRecords(t *testing.T) {
 type lockedBuffer struct{ strings.Builder }
 
 func (b *lockedBuffer) Close() error { return nil }
+
+// TestRulesMark: nfq_set_mark goes back to the kernel with the verdict.
+func TestRulesMark(t *testing.T) {
+	cfg := Config{Rules: Rules{Text: []string{`alert udp any 53 -> any any (nfq_set_mark:0x10/0xf0; sid:1;)`}}}
+	s := judgeAll(t, cfg,
+		frame{proto: packet.ProtoUDP, sport: 53, payload: "x"},
+		frame{proto: packet.ProtoUDP, sport: 54, payload: "x"})
+	if v := s.got[0]; v.Kind != packet.KindAccept || !v.SetMark || v.Mark != 0x10 {
+		t.Errorf("what matched: %+v", v)
+	}
+	if v := s.got[1]; v.SetMark {
+		t.Errorf("what did not match: %+v", v)
+	}
+}

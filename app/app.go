@@ -181,6 +181,8 @@ type TxBase struct {
 	// Events they wrote.
 	Logged       uint8
 	LoggedEvents uint8
+	// Unlogged: a rule does not want the transaction recorded.
+	Unlogged bool
 
 	told DirSet // directions whose end MessageEnded has reported
 }

@@ -67,8 +67,9 @@ const (
 	TLSSubjectAltName
 	TLSCerts // DER, leaf first
 	TLSCertChainLen
-	TLSCertNotBefore // seconds since 1970
-	TLSCertNotAfter  // seconds since 1970
+	TLSHandshakeState // TLSState
+	TLSCertNotBefore  // seconds since 1970
+	TLSCertNotAfter   // seconds since 1970
 	JA3Hash
 	JA3String
 	JA3SHash
@@ -304,7 +305,8 @@ var fields = [NField]FieldInfo{
 	TLSCertFingerprint:          {"tls.cert_fingerprint", 1 << TLS, DirBoth, StageBody, KindText, false},
 	TLSSubjectAltName:           {"tls.subjectaltname", 1 << TLS, DirBoth, StageBody, KindText, true},
 	TLSCerts:                    {"tls.certs", 1 << TLS, DirBoth, StageBody, KindText, true},
-	TLSCertChainLen:             {"tls.cert_chain_len", 1 << TLS, DirBoth, StageBody, KindNumber, false},
+	TLSCertChainLen:             {"tls.cert_chain_len", 1 << TLS, DirTC, StageBody, KindNumber, false},
+	TLSHandshakeState:           {"ssl_state", 1 << TLS, DirBoth, StageStarted, KindNumber, false},
 	TLSCertNotBefore:            {"tls_cert_notbefore", 1 << TLS, DirBoth, StageBody, KindNumber, false},
 	TLSCertNotAfter:             {"tls_cert_notafter", 1 << TLS, DirBoth, StageBody, KindNumber, false},
 	JA3Hash:                     {"ja3.hash", 1<<TLS | 1<<QUIC, DirTS, StageStarted, KindText, false},

@@ -44,6 +44,9 @@ type TLSTx struct {
 	// Resumed: the server took up an earlier session.
 	Resumed bool
 
+	// State is the last message of the handshake that decides how it goes on.
+	State TLSState
+
 	recordVersion [2]uint16
 	text          [2]tlsTexts
 	ja3           []byte
@@ -52,6 +55,17 @@ type TLSTx struct {
 	ja3sHash      []byte
 	ja4           []byte
 }
+
+// TLSState is how far a handshake is.
+type TLSState uint8
+
+const (
+	TLSNoState TLSState = iota
+	TLSClientHello
+	TLSServerHello
+	TLSServerKeys // ServerKeyExchange
+	TLSClientKeys // ClientKeyExchange
+)
 
 // tlsTexts are the renderings of a certificate, made when first asked for.
 type tlsTexts struct{ serial, fingerprint []byte }
@@ -188,7 +202,9 @@ func (t *TLSTx) Number(f Field, d Dir, i int) (uint64, bool) {
 		v := t.Version(d)
 		return only1(uint64(v), v != 0, i)
 	case TLSCertChainLen:
-		return only1(uint64(len(t.Certs[d])), len(t.Certs[d]) > 0, i)
+		return only1(uint64(len(t.Certs[d])), d == ToClient && t.Progress[d] >= StageBody, i)
+	case TLSHandshakeState:
+		return only1(uint64(t.State), t.State != TLSNoState, i)
 	case TLSCertNotBefore:
 		return only1(uint64(l.NotBefore.Unix()), !l.NotBefore.IsZero(), i)
 	case TLSCertNotAfter:
@@ -366,6 +382,9 @@ func (p *tlsParser) record(d Dir, typ byte, b []byte) bool {
 	switch typ {
 	case 20:
 		s.ccs = true
+		if d == ToClient {
+			p.tx.State = TLSNoState
+		}
 		s.hs = nil
 		p.tx.reach(d, StageBody)
 		// Before TLS 1.3 the second of them ends what can be read.
@@ -428,6 +447,16 @@ func (p *tlsParser) handshake(d Dir, b []byte) bool {
 // message takes one handshake message, whose bytes it may keep.
 func (p *tlsParser) message(d Dir, typ byte, b []byte) {
 	t := p.tx
+	switch typ {
+	case 1:
+		t.State = TLSClientHello
+	case 2:
+		t.State = TLSServerHello
+	case 12:
+		t.State = TLSServerKeys
+	case 16:
+		t.State = TLSClientKeys
+	}
 	switch typ {
 	case 1:
 		if t.Client.Seen {

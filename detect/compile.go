@@ -100,10 +100,10 @@ func (c *compiler) compileRule(r *rule.Rule) ([]sig, error) {
 		b.info.Sid = uint32(n)
 	}
 	switch r.Action {
-	case rule.Accept, rule.Config:
-		if r.Action == rule.Accept {
-			return nil, b.unsupported("the action accept belongs to the firewall mode of newer versions")
-		}
+	case rule.Accept:
+		return nil, b.unsupported("the action accept belongs to the firewall mode of newer versions")
+	case rule.Config:
+		b.info.NoAlert = true
 	}
 	if err := b.head(); err != nil {
 		return nil, err
@@ -779,7 +779,7 @@ func (b *builder) tcp() bool { return b.s.protos == nil || b.s.protos.has(6) }
 func (s *sig) addressConds() bool {
 	for i := range s.post {
 		switch s.post[i].op {
-		case effFlowbitSet, effXbitSet, effXbitUnset, effXbitToggle, effHostbitSet, effHostbitUnset, effHostbitToggle, effTag:
+		case effMark, effFlowbitSet, effXbitSet, effXbitUnset, effXbitToggle, effHostbitSet, effHostbitUnset, effHostbitToggle, effTag:
 		default:
 			return false
 		}

@@ -16,6 +16,7 @@ type cond struct {
 	ids  []uint32 // flow bits of which one suffices
 	name string
 	set  *protoSet
+	geo  *geoRule
 }
 
 type condOp uint8
@@ -58,6 +59,8 @@ const (
 	condFlowvar
 	condAppEvent
 	condIPRep
+	condGeoIP
+	condPktvar
 )
 
 // match evaluates one condition. The head of the rule has matched already.
@@ -182,6 +185,10 @@ func (w *Worker) match(c *cond, in *Input) bool {
 		return uint32(p.IPVersion()) == c.a
 	case condIPRep:
 		return w.ipRep(c)
+	case condGeoIP:
+		return w.geoIP(c.geo, in)
+	case condPktvar:
+		return w.packetVarContains(c.a, c.name)
 	case condAppEvent:
 		return w.connEvent(c, in)
 	case condFlowvar:
@@ -432,6 +439,15 @@ func (w *Worker) savePacketVar(id uint32, v []byte) {
 }
 
 const maxPacketVars = 64
+
+func (w *Worker) packetVarContains(id uint32, s string) bool {
+	for _, v := range w.vars {
+		if v.Name == id {
+			return containsString(w.varBytes[v.at:v.end], s)
+		}
+	}
+	return false
+}
 
 // Bits are the numbers of the flow's bits that are set, see Ruleset.Name. They
 // belong to the flow.

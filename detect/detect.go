@@ -11,6 +11,8 @@
 package detect
 
 import (
+	"github.com/oschwald/maxminddb-golang"
+
 	"github.com/garita/garita/app"
 	"github.com/garita/garita/packet"
 	"github.com/garita/garita/rule"
@@ -59,6 +61,9 @@ type Config struct {
 	Datasets []DatasetConfig
 	// Reputation of addresses, for iprep; nil refuses such rules.
 	Reputation *Reputation
+	// GeoIP is the database of countries, see OpenGeoIP; nil refuses the rules
+	// that need one.
+	GeoIP *maxminddb.Reader
 	// Thresholds are the entries of threshold.config.
 	Thresholds []ThresholdEntry
 }
@@ -241,6 +246,9 @@ type Outcome struct {
 	By *Info
 	// Bypass: a rule says that the rest of the flow needs no looking at.
 	Bypass bool
+	// Mark are the bits of MarkMask that rules want in the packet's mark
+	// (nfq_set_mark).
+	Mark, MarkMask uint32
 	// Alerts to be logged, in order.
 	Alerts []Alert
 	// Suppressed counts matches that thresholds hid, Discarded those that
@@ -273,4 +281,5 @@ func (o *Outcome) reset() {
 	o.Action, o.WholeFlow, o.By = rule.NoAction, false, nil
 	o.Suppressed, o.Discarded = 0, 0
 	o.Tagged, o.TaggedBy, o.Bypass = false, nil, false
+	o.Mark, o.MarkMask = 0, 0
 }

@@ -30,17 +30,26 @@ const (
 	effFlowintSub
 	effTag
 	effBypass
+	effMark  // a: bits, b: their mask
+	effNoLog // the transaction is not recorded
 )
 
 // apply does what a matching rule does at once, so that later rules on the
 // same packet see it.
-func (w *Worker) apply(s *sig, in *Input) {
+func (w *Worker) apply(s *sig, in *Input, tx app.Tx) {
 	f := in.Flow
 	for i := range s.post {
 		e := &s.post[i]
 		switch e.op {
 		case effBypass:
 			w.bypass = true
+		case effMark:
+			w.markBits = w.markBits&^e.b | e.a
+			w.markMask |= e.b
+		case effNoLog:
+			if tx != nil {
+				tx.Base().Unlogged = true
+			}
 		case effFlowbitSet:
 			if f != nil {
 				f.setBit(e.a)

@@ -132,6 +132,14 @@ func keywordTable() map[string]keyword {
 		"tls_cert_expired":    {kwTLSValid, none, false},
 		"tls_cert_valid":      {kwTLSValid, none, false},
 		"tag":                 {kwTag, needs, false},
+		"template2":           {kwTTL, needs, false}, // shipped as a pattern for authors of keywords
+		"ssl_state":           {kwSSLState, needs, false},
+		"tls_store":           {kwTLSStore, none, false},
+		"tls.store":           {kwTLSStore, none, false},
+		"geoip":               {kwGeoIP, needs, false},
+		"pktvar":              {kwPktvar, needs, false},
+		"nfq_set_mark":        {kwNFQSetMark, needs, false},
+		"config":              {kwConfig, needs, false},
 
 		// rates
 		"threshold":        {kwThreshold, needs, false},

@@ -35,7 +35,7 @@ var stickyBuffers = map[string]app.Field{
 	"tls.subjectaltname": app.TLSSubjectAltName, "tls.certs": app.TLSCerts, "tls_certs": app.TLSCerts,
 	"ja3.hash": app.JA3Hash, "ja3_hash": app.JA3Hash, "ja3.string": app.JA3String, "ja3_string": app.JA3String,
 	"ja3s.hash": app.JA3SHash, "ja3s_hash": app.JA3SHash, "ja3s.string": app.JA3SString, "ja3s_string": app.JA3SString,
-	"ja4.hash": app.JA4Hash, "quic.version": app.QUICVersion, "quic.sni": app.QUICSNI, "quic.ua": app.QUICUA,
+	"ja4.hash": app.JA4Hash, "ja4_hash": app.JA4Hash, "quic.version": app.QUICVersion, "quic.sni": app.QUICSNI, "quic.ua": app.QUICUA,
 	"quic.cyu.hash": app.QUICCyuHash, "quic.cyu.string": app.QUICCyuString,
 	"ssh.proto": app.SSHProto, "ssh_proto": app.SSHProto, "ssh.software": app.SSHSoftware, "ssh_software": app.SSHSoftware,
 	"ssh.hassh": app.SSHHassh, "ssh-hassh": app.SSHHassh, "ssh.hassh.string": app.SSHHasshString, "ssh-hassh-string": app.SSHHasshString,
@@ -100,6 +100,9 @@ func addBuffers(m map[string]keyword) {
 	m["http_server_body"] = keyword{parse: func(b *builder, _ string) error {
 		b.responseBody()
 		return b.moveContent(buffer{name: "file.data", field: app.FileData})
+	}, value: none}
+	m["file.magic"] = keyword{parse: func(b *builder, _ string) error {
+		return b.useBuffer(buffer{name: "file.magic", field: app.FileName})
 	}, value: none}
 	m["pkt_data"] = keyword{parse: kwPktData, value: none}
 	for name, k := range numberKeywords {

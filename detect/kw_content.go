@@ -330,11 +330,12 @@ func kwUrilen(b *builder, v string) error {
 		case "norm":
 			field, name = app.HTTPURI, "http.uri"
 		case "raw":
-		default:
-			return b.fail(0, "unknown option "+strconv.Quote(opt), "raw and norm are known")
+		default: // as Suricata takes it
+			field, name = app.HTTPURI, "http.uri"
+			b.c.warn(b.fail(0, "unknown option "+strconv.Quote(opt)+" is read as norm", "raw and norm are known"))
 		}
 	}
-	r, bad := parseRange(val, 16)
+	r, bad := parseLeading(val, 16)
 	if bad != "" {
 		return b.fail(0, bad, "")
 	}

@@ -59,6 +59,13 @@ func (rs *Ruleset) WantsFrames() bool { return rs.anyFrame }
 
 // bytesOf is value i of a buffer of a transaction or a frame.
 func (d *bufDef) bytesOf(tx app.Tx, dir app.Dir, i int) ([]byte, bool) {
+	if d.magic {
+		f := tx.Base().FileAt(dir, i)
+		if f == nil {
+			return nil, false
+		}
+		return []byte(magic(f.Data, f.Done)), true
+	}
 	if d.frame != "" {
 		if f, ok := tx.(*app.Frame); !ok || f.Kind != d.frame {
 			return nil, false

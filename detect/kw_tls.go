@@ -46,6 +46,35 @@ func kwSSLVersion(b *builder, v string) error {
 	return nil
 }
 
+// sslStates are the words of ssl_state; the number is a set of app.TLSState.
+var sslStates = map[string]uint64{
+	"client_hello": 1 << app.TLSClientHello, "server_hello": 1 << app.TLSServerHello,
+	"client_keyx": 1 << app.TLSClientKeys, "server_keyx": 1 << app.TLSServerKeys, "unknown": 1 << 31, // no handshake is ever in it
+}
+
+// kwSSLState reads states joined by commas or bars, each with ! before it or
+// not. One ! is enough to make the rule match in any state that is not the
+// one behind it.
+func kwSSLState(b *builder, v string) error {
+	c := txCond{op: txHandshake, field: app.TLSHandshakeState}
+	for _, s := range strings.FieldsFunc(v, func(r rune) bool { return r == ',' || r == '|' }) {
+		name, neg := strings.CutPrefix(strings.TrimSpace(s), "!")
+		bit, ok := sslStates[name]
+		if !ok {
+			return b.fail(0, "unknown state "+strconv.Quote(s), "client_hello, server_hello, client_keyx, server_keyx, unknown, each with ! before it if it is not wanted")
+		}
+		c.num.a |= bit
+		if neg {
+			c.num.b |= bit
+		}
+	}
+	if c.num.a == 0 {
+		return b.fail(0, "no state is named", "")
+	}
+	b.fieldCond(c)
+	return nil
+}
+
 func kwFtpBounce(b *builder, _ string) error {
 	b.appConds = append(b.appConds, condList{conds: []txCond{{op: txFtpBounce, field: app.FTPCommandData}}, dirs: app.DirTS, protos: app.ProtoSetOf(app.FTP)})
 	return nil

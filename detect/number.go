@@ -143,3 +143,18 @@ func parseRange(s string, bits int) (numRange, string) {
 	}
 	return r, ""
 }
+
+// parseLeading is parseRange that passes over what stands behind a number, as
+// some keywords of Suricata do.
+func parseLeading(s string, bits int) (numRange, string) {
+	r, bad := parseRange(s, bits)
+	if bad == "" && r.op != numNotIn {
+		return r, ""
+	}
+	digits := strings.TrimLeft(s, "!<>= ")
+	end := len(digits) - len(strings.TrimLeft(digits, "0123456789"))
+	if end == 0 || end == len(digits) {
+		return r, bad
+	}
+	return parseRange(s[:len(s)-len(digits)+end], bits)
+}

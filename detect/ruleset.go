@@ -344,6 +344,7 @@ func (c *compiler) buffer(b *buffer) (*bufDef, int32) {
 	if b.field != app.NoField {
 		in := fieldInfo(b.field)
 		d.protos, d.dirs, d.stage, d.kind, d.multi = in.Protos, in.Dirs, in.Stage, in.Kind, in.Multi
+		d.magic = b.name == "file.magic"
 		if b.frame != "" {
 			d.frame, d.protos = b.frame, b.frameOf
 			c.rs.anyFrame = true

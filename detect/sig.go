@@ -135,6 +135,7 @@ type bufDef struct {
 	kind       app.Kind
 	multi      bool   // a field with several values: each is matched by itself
 	frame      string // of FrameData: which frames
+	magic      bool   // of files: what kind they are, not their names
 }
 
 // grows says whether the buffer has values before its stage is reached: bodies,

@@ -30,8 +30,9 @@ const (
 	txEvent
 	txFlagSet // every bit of num.a is set, or none if neg
 	txFtpBounce
-	txVersions // a number is in a set
-	txText     // a field is this text
+	txHandshake // the handshake is in one of the states of num.a, or not in those of num.b
+	txVersions  // a number is in a set
+	txText      // a field is this text
 	txTextIn
 	txContains
 	txNumberIn // a number is in one of several ranges
@@ -84,6 +85,15 @@ func (w *Worker) matchTx(c *txCond, in *Input, tx app.Tx, d app.Dir, final bool)
 			return matches
 		}
 		return miss
+	case txHandshake:
+		if w.rs.cfg.Inline && len(in.Packet.Payload()) == 0 {
+			return notYet // it changed nothing
+		}
+		n, ok := tx.Number(c.field, d, 0)
+		if ok && (c.num.a&(1<<n))^c.num.b != 0 {
+			return matches
+		}
+		return notYet
 	case txVersions:
 		n, ok := tx.Number(c.field, d, 0)
 		switch {

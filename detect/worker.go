@@ -35,14 +35,17 @@ type Worker struct {
 	src, dst           netip.Addr
 	proto              uint8 // of the packet, of a fragment of IPv6 that of its header
 
+	countries map[netip.Addr]country // those of the addresses that were asked for lately
+
 	counters map[thKey]*thState
 	hostBits map[hostBit]int64
 	hostTags map[netip.Addr]tagState
 
-	bodies []bodyWindow
-	xbufs  []xbuf
-	spare  []*txState
-	bypass bool // a rule that matched lets the flow go
+	bodies             []bodyWindow
+	xbufs              []xbuf
+	spare              []*txState
+	bypass             bool   // a rule that matched lets the flow go
+	markBits, markMask uint32 // what nfq_set_mark wants
 }
 
 // WorkerStats counts what the worker did.
@@ -180,7 +183,7 @@ func (w *Worker) begin(in *Input) {
 	w.edits = w.edits[:0]
 	w.vars, w.varBytes = w.vars[:0], w.varBytes[:0]
 	w.bodies = w.bodies[:0]
-	w.bypass = false
+	w.bypass, w.markBits, w.markMask = false, 0, 0
 	w.m.in = in
 	w.m.packet = false
 	w.src, w.dst = in.Packet.Src(), in.Packet.Dst()
@@ -632,14 +635,14 @@ func (w *Worker) hit(id uint32, s *sig, in *Input, tx app.Tx, stream, state bool
 	}
 	w.hits = append(w.hits, h)
 	if len(s.post) > 0 {
-		w.apply(s, in)
+		w.apply(s, in, tx)
 	}
 }
 
 // finish sorts the matches, applies thresholds and actions and fills in the
 // outcome.
 func (w *Worker) finish(in *Input, out *Outcome) {
-	out.Bypass = w.bypass
+	out.Bypass, out.Mark, out.MarkMask = w.bypass, w.markBits, w.markMask
 	if len(in.flowTags()) > 0 || len(w.hostTags) > 0 {
 		w.tagged(in, out)
 	}

@@ -33,7 +33,9 @@ func (l *Logger) Tx(p *packet.Packet, f *FlowInfo, d app.Dir, tx app.Tx) {
 	}
 	if b.Logged&logged == 0 && (l.ending() || b.Complete() || l.due(tx)) {
 		b.Logged |= logged
-		l.txRecord(p, f, tx)
+		if !b.Unlogged {
+			l.txRecord(p, f, tx)
+		}
 	}
 	for _, file := range b.Files {
 		if !file.Logged && (file.Done && file.Dir == d || l.ending()) {
