@@ -287,7 +287,7 @@ type File struct {
 	Name      []byte
 	Dir       Dir
 	Gaps      bool
-	Lost      uint64 // bytes that gaps took
+	Lost      uint64 // bytes that are not kept, though the file had them
 	Truncated bool   // kept or transferred only in part
 	Start     uint64 // first byte of a range transfer
 	MD5       [16]byte

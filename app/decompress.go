@@ -50,7 +50,9 @@ type decoder struct {
 	sum     uint32 // CRC of the gzip member so far
 	size    uint32 // and how much it gave
 	checked bool   // the trailer was compared
-	badSum  bool   // it did not match, or the header is not as it should be
+	badSum  bool   // it did not match
+	badHead bool   // the header is not as it should be
+	told    bool
 	inf     *inflater
 	br      *brotli.Reader
 	src     feedReader
@@ -139,7 +141,7 @@ func newDecoderChain(e *Env, t *HTTPTx, d Dir, ce []byte) *decoderChain {
 		case equalFold(tok, "inflate"), equalFold(tok, "none"):
 			continue
 		default:
-			t.event("abnormal_ce_header")
+			t.eventAgain("abnormal_ce_header")
 			continue
 		}
 		if !exact {
@@ -211,7 +213,7 @@ func (x *decoder) restart() {
 	x.lzNext = 4 << 10
 	x.out = 0
 	x.src.p = nil
-	x.zlib, x.checked, x.badSum, x.sum, x.size = false, false, false, 0, 0
+	x.zlib, x.checked, x.badSum, x.badHead, x.told, x.sum, x.size = false, false, false, false, false, 0, 0
 }
 
 func (ch *decoderChain) release(e *Env) {
@@ -296,13 +298,21 @@ func (ch *decoderChain) decode(e *Env, i int, data []byte) {
 		}
 		x.out += uint64(len(out))
 		if len(out) > 0 {
-			ch.feed(e, i+1, out)
+			next := i + 1
+			if x.mode == modePass {
+				next = len(ch.layers) // what is not encoded is not looked into further
+			}
+			ch.feed(e, next, out)
 		}
 		if bad {
 			x.state = dsFailed
 		}
-		if bad || x.badSum {
+		if bad || x.badSum || x.badHead {
 			ch.tx.event("gzip_decompression_failed")
+		}
+		if x.badHead && !x.told {
+			x.told = true
+			ch.tx.eventAgain("gzip_decompression_failed") // the second attempt finds the data behind it
 		}
 		return
 	}
@@ -359,7 +369,7 @@ func (x *decoder) push(dst, data []byte, limit int) (out []byte, bad bool) {
 			x.zlib, x.checked, x.sum, x.size = zlib, false, 0, 0
 			if !zlib && (x.head[2] != 8 || x.head[3]&0xe0 != 0 ||
 				x.head[3]&2 != 0 && binary.LittleEndian.Uint16(x.head[n-2:]) != uint16(crc32.ChecksumIEEE(x.head[:n-2]))) {
-				x.badSum = true
+				x.badHead = true
 			}
 			rest := x.head[n:]
 			x.head = x.head[:0]

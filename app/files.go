@@ -13,7 +13,7 @@ func (e *Env) closeFile(f *File) {
 	if f.Total > uint64(len(f.Data)) || f.Gaps {
 		f.Truncated = true
 	}
-	if e.Config.HashFiles && !f.Truncated && !f.Hashed {
+	if e.Config.HashFiles && !f.Truncated && f.Lost == 0 && !f.Hashed {
 		f.MD5 = md5.Sum(f.Data)
 		f.SHA1 = sha1.Sum(f.Data)
 		f.SHA256 = sha256.Sum256(f.Data)

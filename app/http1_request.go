@@ -363,7 +363,6 @@ func hasToken(v []byte, tok string) bool {
 // finishRequest marks a request complete.
 func (p *http1) finishRequest(c *Conn, s *httpSide) {
 	s.open = false
-	s.tx.tellOdd()
 	s.tx.reach(ToServer, StageComplete)
 }
 

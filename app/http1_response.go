@@ -459,14 +459,14 @@ func (p *http1) responseChunk(c *Conn, s *httpSide, data []byte) (int, bool) {
 					break
 				}
 				if !chunkCtl(b) {
-					p.notChunked(s)
+					p.notChunked(s, data)
 					return 0, true
 				}
 			}
 		}
 		s.scan = len(data)
 		if len(data) >= httpLineMax {
-			p.notChunked(s)
+			p.notChunked(s, data)
 			return 0, true
 		}
 		return 0, false
@@ -474,7 +474,7 @@ func (p *http1) responseChunk(c *Conn, s *httpSide, data []byte) (int, bool) {
 	n := min(s.scan, len(data)) + i + 1
 	size, ext := chunkLength(chomp(data[:n]))
 	if ext && size >= 0 {
-		s.tx.event("request_chunk_extension") // of a response, but so it is called
+		s.tx.eventAgain("request_chunk_extension") // of a response, but so it is called
 	}
 	switch {
 	case size > 0:
@@ -483,14 +483,27 @@ func (p *http1) responseChunk(c *Conn, s *httpSide, data []byte) (int, bool) {
 		p.beginTrailer(c, ToClient, s)
 	case size == -4: // an empty line: on to the next
 	default:
-		p.notChunked(s)
+		p.notChunked(s, data[:n])
 		return 0, true
 	}
 	s.tx.wire[ToClient] += uint64(n)
 	return n, true
 }
 
-func (p *http1) notChunked(s *httpSide) {
+// notChunked ends the chunks at data, which is no length: the rest is taken as
+// it is. What was looked at of it counts twice for the length of the body.
+func (p *http1) notChunked(s *httpSide, data []byte) {
+	n := len(data)
+	for i, b := range data {
+		if hexVal(b) >= 0 {
+			break
+		}
+		if !chunkCtl(b) {
+			n = i + 1
+			break
+		}
+	}
+	s.tx.wire[ToClient] += uint64(n)
 	s.tx.event("invalid_response_chunk_len")
 	s.state = hsBodyClose
 	s.chunked = false

@@ -377,8 +377,9 @@ func (p *http2) whole(c *Conn, d Dir, s *http2Side, body []byte) {
 		}
 		p.settings(t, d, body)
 	case h2GoAway:
-		if bad = len(body) < 8; !bad {
-			t.h2.addNumber(HTTP2ErrorCode, d, uint64(binary.BigEndian.Uint32(body[4:])))
+		if bad = len(body) < 4; !bad {
+			// Suricata 7 takes the last stream's number for the error code.
+			t.h2.addNumber(HTTP2ErrorCode, d, uint64(binary.BigEndian.Uint32(body)))
 		}
 	case h2WindowUpdate:
 		if bad = len(body) != 4; !bad {
@@ -394,6 +395,9 @@ func (p *http2) whole(c *Conn, d Dir, s *http2Side, body []byte) {
 func (p *http2) settings(t *HTTPTx, d Dir, body []byte) {
 	for ; len(body) >= 6; body = body[6:] {
 		id, v := binary.BigEndian.Uint16(body), binary.BigEndian.Uint32(body[2:])
+		if id < 1 || id > 6 {
+			return // what comes behind an unknown one is not read
+		}
 		t.h2.addNumber(HTTP2Settings, d, uint64(id)<<32|uint64(v))
 		if id == 1 {
 			// How much of a table the other side may use.

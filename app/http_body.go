@@ -62,16 +62,23 @@ func (t *HTTPTx) bodyAdd(d Dir, data []byte, limit int) {
 			return // a request without a path has no response that is looked into
 		}
 	}
+	if kind == bodyFile && t.fileOpen&(1<<d) == 0 {
+		t.fileOpen |= 1 << d
+		t.openFile(d)
+	}
+	if t.h2 != nil {
+		// Files of HTTP/2 are known whole, however little of them is kept.
+		room := min(len(data), max(0, limit-len(b.Data)))
+		b.add(data[:room], limit)
+		b.Lost += uint64(len(data) - room)
+		return
+	}
 	if len(b.Data) >= limit {
 		// What is kept is complete.
 		if b.Truncated = true; kind == bodyFile {
 			b.Done = true
 		}
 		return
-	}
-	if kind == bodyFile && t.fileOpen&(1<<d) == 0 {
-		t.fileOpen |= 1 << d
-		t.openFile(d)
 	}
 	if room := limit - len(b.Data); len(data) > room {
 		data, b.Truncated = data[:room], true

@@ -266,7 +266,7 @@ func TestHTTP2(t *testing.T) {
 		if v, ok := tx.Number(HTTP2Window, ToServer, 0); ok && v == 34634 {
 			window = true
 		}
-		if v, ok := tx.Number(HTTP2ErrorCode, ToClient, 0); ok && v == 2 {
+		if v, ok := tx.Number(HTTP2ErrorCode, ToClient, 0); ok && v == 3 { // the last stream, see whole
 			codes = true
 		}
 	}

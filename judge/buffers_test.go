@@ -135,7 +135,8 @@ func TestHTTPBuffers(t *testing.T) {
 	}
 	want := readTruth(t)
 	out := t.TempDir()
-	args := []string{"replay", "--each", "-k", "none", "-S", rules, "-l", out, "--data-dir", out}
+	// What the packaged configuration has besides the defaults.
+	args := []string{"replay", "--each", "-k", "none", "--set", "decoder.teredo.ports=3544", "-S", rules, "-l", out, "--data-dir", out}
 	for _, n := range names {
 		args = append(args, files[n])
 	}
