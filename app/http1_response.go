@@ -103,6 +103,20 @@ func (p *http1) responseIdle(c *Conn, s *httpSide, data []byte) (int, bool) {
 	t.msg[ToClient].started = true
 	s.open = true
 	s.trailer, s.chunked, s.junk = false, false, false
+	if q := &p.side[ToServer]; q.tx == t && q.state == hsExtra {
+		// The server did not wait for the end of what stands behind the request:
+		// that is body as far as it came, and the request complete, without its
+		// raw bytes being due.
+		if rest := c.buf[ToServer]; len(rest) > 0 {
+			t.event("request_body_unexpected")
+			p.bodyData(c, ToServer, t, rest)
+			c.parsed[ToServer] += uint64(len(rest))
+			c.clearBuf(ToServer)
+			q.scan = 0
+		}
+		p.endMessage(c, ToServer, q)
+		t.told |= 1 << ToServer
+	}
 	if !t.Done(ToServer) && p.side[ToServer].tx == t && p.side[ToServer].state == hsLine {
 		t.event("request_line_incomplete")
 	}
