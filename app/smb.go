@@ -261,7 +261,7 @@ func (p *smbParser) message(c *Conn, d Dir, b []byte, size int) bool {
 	case 0xfd: // encrypted
 		return len(b) >= smb3Header
 	}
-	return false
+	return true // of a version that does not exist: not looked into
 }
 
 func (p *smbParser) add(c *Conn, d Dir, version uint8) *SMBTx {

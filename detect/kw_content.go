@@ -300,7 +300,7 @@ func kwIsdataat(b *builder, v string) error {
 	// "!N,relative" right behind a content with N = 1 says that it ends the
 	// buffer.
 	if n.flags&(nNegated|nRelative) == nNegated|nRelative && n.offset == 1 && n.vOffset == 0 && len(l.nodes) > 0 {
-		if c := &l.nodes[len(l.nodes)-1]; c.op == opContent && c.flags&nNegated == 0 {
+		if c := &l.nodes[len(l.nodes)-1]; c.op == opContent {
 			c.flags |= nEnds
 			return nil
 		}

@@ -513,7 +513,8 @@ func (w *Worker) payload(s *sig, c *chain, in *Input, payload []byte) (ok, strea
 			return true, true
 		}
 	}
-	if s.flags&sigNeedPacket == 0 && s.flags&sigNeedStream != 0 && in.InStream && in.Packet.Proto() == packet.ProtoTCP {
+	// A rule on a transaction has no look at the packet beside the stream.
+	if s.flags&(sigNeedPacket|sigTx) != sigNeedPacket && s.flags&sigNeedStream != 0 && in.InStream && in.Packet.Proto() == packet.ProtoTCP {
 		return false, false
 	}
 	if len(payload) == 0 || s.flow&flowOnlyStream != 0 {
