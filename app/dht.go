@@ -111,12 +111,15 @@ func (p *dhtParser) datagram(c *Conn, d Dir, data []byte) {
 		return
 	}
 	t := &DHTTx{}
-	if !t.read(clone(data)) {
+	ok := t.read(clone(data))
+	if !ok {
 		*t = DHTTx{}
 		t.event(dhtMalformed)
 	}
 	t.oneWay(d)
-	c.add(t)
+	if c.add(t); !ok {
+		c.fail()
+	}
 }
 
 // read takes what a message says; false if it is malformed.

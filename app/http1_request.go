@@ -109,7 +109,7 @@ func (p *http1) undecided(rest bool) bool {
 }
 
 // startsRequest says whether a line begins with a method that is known, or
-// with a word of letters and a path.
+// with a word in capitals and a path.
 func startsRequest(p []byte) answer {
 	n := 0
 	for n < len(p) && !isSpace(p[n]) {
@@ -122,7 +122,7 @@ func startsRequest(p []byte) answer {
 			return yes
 		}
 		for _, b := range p[:n] {
-			if b |= 0x20; b < 'a' || b > 'z' {
+			if b < 'A' || b > 'Z' {
 				return no
 			}
 		}
@@ -132,7 +132,7 @@ func startsRequest(p []byte) answer {
 		return decided(n >= 3 && p[n] == ' ' && p[n+1] == '/')
 	}
 	for _, b := range p {
-		if (b|0x20 < 'a' || b|0x20 > 'z') && b != '-' {
+		if (b < 'A' || b > 'Z') && b != '-' {
 			return no
 		}
 	}

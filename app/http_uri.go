@@ -261,9 +261,12 @@ func (t *HTTPTx) checkAuth(v []byte) bool {
 			if s != "basic" {
 				return true
 			}
+			digits := 0 // two of base64 make a byte
 			for _, b := range bytes.TrimSpace(v[len(s):]) {
 				if b >= 'a' && b <= 'z' || b >= 'A' && b <= 'Z' || b >= '0' && b <= '9' || b == '+' || b == '/' {
-					return true
+					if digits++; digits == 2 {
+						return true
+					}
 				}
 			}
 			return len(bytes.TrimSpace(v[len(s):])) == 0
