@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -32,11 +33,12 @@ func TestMetrics(t *testing.T) {
 	if page, err := get(l, "/", patience); err != nil || page == "" {
 		t.Fatalf("the harmless page: %q, %v", page, err)
 	}
+	counted := regexp.MustCompile(`garita_ips_drop_reason_total\{reason="rules"\} [1-9]`)
 	until(t, "the drop to be counted", func() bool {
 		if page, _ := get(l, "/evil", 300*time.Millisecond); page != "" {
 			t.Fatalf("the evil page came: %q", page)
 		}
-		return strings.Contains(scrape(), `garita_ips_drop_reason_total{reason="rule"}`)
+		return counted.MatchString(scrape())
 	})
 	text := scrape()
 	for _, want := range []string{"garita_rules 1\n", "garita_rules_refused 0\n", "garita_protected 1\n", "# TYPE garita_decoder_pkts_total counter", "# TYPE garita_flow_memuse_bytes gauge"} {
