@@ -61,6 +61,7 @@ const (
 	condIPRep
 	condGeoIP
 	condPktvar
+	condRPC
 )
 
 // match evaluates one condition. The head of the rule has matched already.
@@ -100,6 +101,8 @@ func (w *Worker) match(c *cond, in *Input) bool {
 		return c.num.match(uint64(p.FragOffset()) / 8)
 	case condIPProto:
 		return p.IPVersion() != 0 && c.set.has(p.Proto())
+	case condRPC:
+		return matchRPC(c, p)
 	case condSameIP:
 		return p.IPVersion() != 0 && p.Src() == p.Dst()
 	case condICMPType:

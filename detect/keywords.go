@@ -119,6 +119,7 @@ func keywordTable() map[string]keyword {
 		"app-layer-event":     {kwAppEvent, needs, false},
 		"bypass":              {kwBypass, none, false},
 		"ftpbounce":           {kwFtpBounce, none, false},
+		"rpc":                 {kwRPC, needs, false},
 		"tls.version":         {kwTLSVersion, needs, false},
 		"ssl_version":         {kwSSLVersion, needs, false},
 		"asn1":                {kwASN1, needs, false},
