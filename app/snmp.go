@@ -66,7 +66,12 @@ func (p *snmpParser) datagram(c *Conn, d Dir, data []byte) {
 	t := &SNMPTx{}
 	t.oneWay(d)
 	if !t.decode(clone(data)) {
-		t.event(snmpMalformed)
+		// An error of the flow; an event only if something came before it.
+		if n := len(c.txs); n > 0 {
+			c.txs[n-1].Base().event(snmpMalformed)
+		}
+		c.fail()
+		return
 	}
 	switch {
 	case p.version == 0:
@@ -162,11 +167,19 @@ func (t *SNMPTx) v3(b []byte) bool {
 }
 
 func (t *SNMPTx) pdu(b []byte) bool {
+	long := len(b) > 1 && b[0]&0x1f == 0x1f
+	number := byte(0)
+	if long {
+		number = b[1]
+	}
 	tag, b, _, ok := derNext(b)
-	if !ok || tag&0xe0 != 0xa0 {
+	if !long {
+		number = tag & 0x1f
+	}
+	if !ok || tag&0xe0 != 0xa0 || number > 8 { // Report is the last (RFC 3416 §3)
 		return false
 	}
-	t.PDU, t.HasPDU = tag&0x1f, true
+	t.PDU, t.HasPDU = number, true
 	var v []byte
 	if t.PDU == 4 { // trap of version 1: enterprise, agent, generic, specific, time
 		for k := range 5 {

@@ -32,7 +32,7 @@ func TestRPC(t *testing.T) {
 		b := []byte{0x45, 0, 0, byte(28 + len(x.msg)), 0, 0, 0, 0, 64, packet.ProtoUDP, 0, 0, 10, 0, 0, 1, 10, 0, 0, 2, 0, 99, 0, 111, 0, byte(8 + len(x.msg)), 0, 0}
 		p := packet.Packet{Data: append(b, x.msg...)}
 		p.Decode()
-		bld := &builder{s: &sig{}}
+		bld := &builder{}
 		if err := kwRPC(bld, x.rule); err != nil {
 			t.Fatal(err)
 		}

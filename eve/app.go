@@ -170,7 +170,7 @@ func (l *Logger) txObject(o *object, tx app.Tx) {
 	case *app.DCERPCTx:
 		dcerpcObject(o, t)
 	case *app.DHCPTx:
-		dhcpObject(o, t)
+		dhcpObject(o, t, l.cfg.DHCPExtended)
 	case *app.SNMPTx:
 		snmpObject(o, t)
 	case *app.TFTPTx:

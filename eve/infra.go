@@ -1,6 +1,7 @@
 package eve
 
 import (
+	"net/netip"
 	"strconv"
 
 	"github.com/garita/garita/app"
@@ -17,7 +18,13 @@ var dhcpTypes = [...]string{
 	1: "discover", 2: "offer", 3: "request", 4: "decline", 5: "ack", 6: "nak", 7: "release", 8: "inform",
 }
 
-func dhcpObject(o *object, t *app.DHCPTx) {
+// dhcpParams are the names of options that a client asks for.
+var dhcpParams = map[uint8]string{
+	1: "subnet_mask", 3: "router", 6: "dns_server", 15: "domain", 35: "arp_timeout", 42: "ntp_server",
+	66: "tftp_server_name", 150: "tftp_server_ip",
+}
+
+func dhcpObject(o *object, t *app.DHCPTx, extended bool) {
 	o.open("dhcp")
 	if t.Op == 1 {
 		o.str("type", "request")
@@ -27,26 +34,84 @@ func dhcpObject(o *object, t *app.DHCPTx) {
 	o.uint("id", uint64(t.XID))
 	o.mac("client_mac", t.Fixed[28:34])
 	o.addrBytes("assigned_ip", t.Fixed[16:20])
-	if t.Op == 1 {
-		if v, ok := t.Option(50); ok && len(v) == 4 {
-			o.addrBytes("requested_ip", v)
+	if extended {
+		o.addrBytes("client_ip", t.Fixed[12:16])
+		if t.Op == 2 {
+			o.addrBytes("relay_ip", t.Fixed[24:28])
+			o.addrBytes("next_server_ip", t.Fixed[20:24])
 		}
 	}
-	if v, ok := t.Option(53); ok && len(v) == 1 && int(v[0]) < len(dhcpTypes) && v[0] > 0 {
-		o.str("dhcp_type", dhcpTypes[v[0]])
-	}
-	for _, n := range [...]struct {
-		code uint8
-		name string
-	}{{51, "lease_time"}, {59, "rebinding_time"}, {58, "renewal_time"}} {
-		if v, ok := t.Option(n.code); ok && len(v) == 4 && n.code == 58 {
-			o.uint(n.name, uint64(v[0])<<24|uint64(v[1])<<16|uint64(v[2])<<8|uint64(v[3]))
-		}
-	}
-	if v, ok := t.Option(12); ok {
-		o.bytes("hostname", v)
+	for i := range t.Options {
+		dhcpOption(o, t, &t.Options[i], extended)
 	}
 	o.close()
+}
+
+func dhcpOption(o *object, t *app.DHCPTx, x *app.DHCPOption, extended bool) {
+	v := x.Data
+	number := func(k string) {
+		if len(v) == 4 {
+			o.uint(k, uint64(v[0])<<24|uint64(v[1])<<16|uint64(v[2])<<8|uint64(v[3]))
+		}
+	}
+	switch x.Code {
+	case 53:
+		if len(v) == 1 && int(v[0]) < len(dhcpTypes) && v[0] > 0 {
+			o.str("dhcp_type", dhcpTypes[v[0]])
+		}
+	case 50:
+		if t.Op == 1 && len(v) == 4 {
+			o.addrBytes("requested_ip", v)
+		}
+	case 58:
+		number("renewal_time")
+	case 12:
+		o.bytes("hostname", v)
+	}
+	if !extended {
+		return
+	}
+	switch x.Code {
+	case 51:
+		number("lease_time")
+	case 59:
+		number("rebinding_time")
+	case 1:
+		if len(v) == 4 {
+			o.addrBytes("subnet_mask", v)
+		}
+	case 3:
+		dhcpAddrs(o, "routers", v)
+	case 6:
+		dhcpAddrs(o, "dns_servers", v)
+	case 55:
+		o.openArray("params")
+		for _, c := range v {
+			if n := dhcpParams[c]; n != "" {
+				o.item()
+				o.b = append(append(append(o.b, '"'), n...), '"')
+			}
+		}
+		o.closeArray()
+	case 60:
+		o.bytes("vendor_class_identifier", v)
+	case 61:
+		if len(v) > 1 {
+			o.mac("client_id", v[1:])
+		}
+	}
+}
+
+// dhcpAddrs adds a list of addresses.
+func dhcpAddrs(o *object, k string, v []byte) {
+	o.openArray(k)
+	for ; len(v) >= 4; v = v[4:] {
+		if a, ok := netip.AddrFromSlice(v[:4]); ok {
+			o.item()
+			o.b = append(a.AppendTo(append(o.b, '"')), '"')
+		}
+	}
+	o.closeArray()
 }
 
 func (o *object) mac(k string, v []byte) {
