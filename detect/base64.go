@@ -76,7 +76,7 @@ func (m *matcher) base64(c *chain, n *node) bool {
 		return false
 	}
 	if c.base64 == nil {
-		return true
+		return false // without base64_data Suricata matches nothing
 	}
 	in := matcher{w: m.w, in: m.in, limit: m.limit, vals: m.vals, b64: true}
 	return in.match(c.base64, m.w.b64, 0)

@@ -227,7 +227,7 @@ func (m *matcher) content(c *chain, n *node, i int) bool {
 			if n.vDepth != 0 {
 				hi = clampVar(m.vals[n.vDepth-1])
 			}
-			if hi == 0 {
+			if hi == 0 && n.vDepth == 0 {
 				hi = size
 			}
 			if m.start != 0 && n.flags&nDepth != 0 {

@@ -1,6 +1,8 @@
 package detect
 
 import (
+	"strconv"
+
 	"github.com/garita/garita/app"
 )
 
@@ -175,7 +177,15 @@ var dnp3Functions = map[string]uint64{
 
 func (b *builder) fieldNumber(k numberKeyword, v string) error {
 	c := txCond{op: txNumber, field: k.field}
-	if n, ok := k.words[v]; ok {
+	if lo, hi, ok := cutRange(v); ok && (k.field == app.NFSVersion || k.field == app.NFSProcedure) {
+		// These ranges include their ends.
+		from, ok1 := parseUnit(lo, k.bits)
+		to, ok2 := parseUnit(hi, k.bits)
+		if !ok1 || !ok2 || from == 0 || from >= to {
+			return b.fail(0, "not a range: "+strconv.Quote(v), "write 3-4")
+		}
+		c.num = numRange{op: numWithin, a: from, b: to}
+	} else if n, ok := k.words[v]; ok {
 		c.num = numRange{op: numEQ, a: n}
 	} else {
 		r, bad := parseRange(v, k.bits)
@@ -193,6 +203,8 @@ func (b *builder) fieldNumber(k numberKeyword, v string) error {
 func fieldInfo(f app.Field) app.FieldInfo {
 	in := f.Info()
 	switch f {
+	case app.NFSVersion, app.NFSProcedure:
+		in.Dirs = app.DirTS
 	case app.KRB5CName, app.KRB5SName:
 		in.Dirs = app.DirTC
 	case app.IKEInitSPI, app.IKEVendor:

@@ -3,6 +3,8 @@ package detect
 import (
 	"strconv"
 	"strings"
+
+	"github.com/garita/garita/app"
 )
 
 // fields splits a value at commas and trims the pieces.
@@ -47,7 +49,9 @@ func (b *builder) byteOption(o *byteOp, s string) (bool, error) {
 	case "little":
 		o.little = true
 	case "dce":
-		o.dce = true
+		// Only stub data has an order of its own; the payload is big endian.
+		o.dce = b.active.field != app.NoField
+		return true, b.restrict(dceProtos)
 	case "string":
 		o.text = true
 		switch arg {
@@ -70,7 +74,8 @@ func (b *builder) byteOption(o *byteOp, s string) (bool, error) {
 		case "little":
 			o.little = true
 		case "dce":
-			o.dce = true
+			o.dce = b.active.field != app.NoField
+			return true, b.restrict(dceProtos)
 		default:
 			return false, b.fail(0, "unknown byte order "+strconv.Quote(arg), "big, little or dce")
 		}
@@ -85,6 +90,10 @@ func (b *builder) byteOption(o *byteOp, s string) (bool, error) {
 	}
 	return true, nil
 }
+
+// dceProtos are the protocols that carry DCERPC data, whose byte order "dce"
+// is.
+const dceProtos = app.ProtoSet(1<<app.DCERPC | 1<<app.SMB)
 
 func (b *builder) addByte(kind op, o *byteOp) {
 	n := node{op: kind, num: o}

@@ -148,7 +148,7 @@ func parseRange(s string, bits int) (numRange, string) {
 // some keywords of Suricata do.
 func parseLeading(s string, bits int) (numRange, string) {
 	r, bad := parseRange(s, bits)
-	if bad == "" && r.op != numNotIn {
+	if bad == "" && r.op != numNotIn && !strings.Contains(s, "x") {
 		return r, ""
 	}
 	digits := strings.TrimLeft(s, "!<>= ")
@@ -157,4 +157,12 @@ func parseLeading(s string, bits int) (numRange, string) {
 		return r, bad
 	}
 	return parseRange(s[:len(s)-len(digits)+end], bits)
+}
+
+// cutRange takes "a-b" or "a<>b" apart.
+func cutRange(s string) (lo, hi string, ok bool) {
+	if lo, hi, ok = strings.Cut(s, "<>"); !ok {
+		lo, hi, ok = strings.Cut(s, "-")
+	}
+	return strings.TrimSpace(lo), strings.TrimSpace(hi), ok
 }

@@ -308,7 +308,8 @@ func (w *Worker) flowMatches(s *sig, in *Input) bool {
 		}
 	}
 	switch {
-	case f&flowEstablished != 0 && !in.Established,
+	case f&flowStateless != 0 && f&flowNotEstablished != 0, // matches nothing in Suricata
+		f&flowEstablished != 0 && !in.Established,
 		f&flowNotEstablished != 0 && in.Established,
 		f&flowOnlyFrag != 0 && !in.Rebuilt,
 		f&flowNoFrag != 0 && in.Rebuilt:
@@ -568,7 +569,7 @@ func headerBytes(sp special, p *packet.Packet) ([]byte, bool) {
 			return nil, false
 		}
 		// Of IPv6 with its extension headers.
-		if n := len(h.Bytes()) + len(h.Options()); v == 6 && n <= len(p.Data) {
+		if n := len(h.Bytes()) + len(h.Options()); v == 6 && n <= len(p.Data) && !p.IsFragment() {
 			return p.Data[:n], true
 		}
 		return h.Bytes(), true
