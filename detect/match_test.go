@@ -75,6 +75,9 @@ func TestChains(t *testing.T) {
 		{`content:"key="; base64_decode:bytes 8,offset 0,relative; base64_data; content:"hello";`, "key=aGVsbG8=", true},
 		{`content:"key="; base64_decode:bytes 8,offset 0,relative; base64_data; content:"hellp";`, "key=aGVsbG8=", false},
 		{`content:"a"; rawbytes;`, "a", true},
+		{`base64_decode;`, "aGVsbG8=", false}, // nobody looks at what is decoded
+		{`byte_extract:1,0,n; content:"b"; depth:n;`, "\x00b", false},
+		{`byte_extract:1,0,n; content:"b"; depth:n;`, "\x02b", true},
 		{`dsize:3; content:"a";`, "abc", true},
 		{`dsize:>3; content:"a";`, "abc", false},
 		{`dsize:2<>5; content:"a";`, "abc", true},
