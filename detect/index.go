@@ -204,7 +204,32 @@ func (b *builder) chooseFast() (fastPattern, *list) {
 			}
 		}
 	}
+	if best.buf < 0 {
+		best = b.regexLiteral()
+	}
 	return best, bestList
+}
+
+// regexLiteral is the longest string without which no expression of the rule
+// matches, for rules that have no content to be found by. It is no content
+// of the rule's: the order in which buffers are looked at does not change.
+func (b *builder) regexLiteral() fastPattern {
+	best := fastPattern{buf: -1}
+	for _, l := range b.lists {
+		if l.def.special == bufBase64 || l.abs != presentOnly {
+			continue
+		}
+		for i := range l.nodes {
+			n := &l.nodes[i]
+			if n.op != opRegex || n.flags&nNegated != 0 {
+				continue
+			}
+			if ls := n.re.re.Literals(); len(ls) > 0 && len(ls[0].Bytes) > max(1, len(best.bytes)) {
+				best = fastPattern{buf: l.buf, bytes: ls[0].Bytes, nocase: ls[0].NoCase}
+			}
+		}
+	}
+	return best
 }
 
 // strength says how rare a pattern is likely to be, for patterns of the same
