@@ -120,6 +120,17 @@ func (p *http1) responseIdle(c *Conn, s *httpSide, data []byte) (int, bool) {
 	if !t.Done(ToServer) && p.side[ToServer].tx == t && p.side[ToServer].state == hsLine {
 		t.event("request_line_incomplete")
 	}
+	if r := &p.side[ToServer]; r.tx == t && r.state == hsExtra {
+		// Half a line behind the request does not keep it open any longer.
+		half := c.buf[ToServer]
+		c.buf[ToServer] = nil
+		c.parsed[ToServer] += uint64(len(half))
+		p.bodyData(c, ToServer, t, half)
+		p.endMessage(c, ToServer, r)
+		t.told |= 1 << ToServer
+		r.scan = 0
+		c.env.putBuf(half)
+	}
 	s.state = hsLine
 	return 0, true
 }
