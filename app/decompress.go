@@ -52,7 +52,6 @@ type decoder struct {
 	checked bool   // the trailer was compared
 	badSum  bool   // it did not match
 	badHead bool   // the header is not as it should be
-	told    bool
 	inf     *inflater
 	br      *brotli.Reader
 	src     feedReader
@@ -213,7 +212,7 @@ func (x *decoder) restart() {
 	x.lzNext = 4 << 10
 	x.out = 0
 	x.src.p = nil
-	x.zlib, x.checked, x.badSum, x.badHead, x.told, x.sum, x.size = false, false, false, false, false, 0, 0
+	x.zlib, x.checked, x.badSum, x.badHead, x.sum, x.size = false, false, false, false, 0, 0
 }
 
 func (ch *decoderChain) release(e *Env) {
@@ -290,10 +289,7 @@ func (ch *decoderChain) decode(e *Env, i int, data []byte) {
 			}
 			ch.tx.bodyReset(ch.dir)
 			data = x.raw
-			// Each attempt is noted: the first has one of the same kind behind it
-			// that looks for a header, the last one has failed too.
-			ch.tx.eventAgain("gzip_decompression_failed")
-			ch.tx.eventAgain("gzip_decompression_failed")
+			ch.tx.event("gzip_decompression_failed")
 			continue
 		}
 		x.out += uint64(len(out))
@@ -307,21 +303,42 @@ func (ch *decoderChain) decode(e *Env, i int, data []byte) {
 		if bad {
 			x.state = dsFailed
 		}
-		if bad || x.badSum || x.badHead {
+		if bad || x.badSum {
 			ch.tx.event("gzip_decompression_failed")
-		}
-		if x.badHead && !x.told {
-			x.told = true
-			ch.tx.eventAgain("gzip_decompression_failed") // the second attempt finds the data behind it
 		}
 		return
 	}
+}
+
+// failures is how often libhtp would have failed: each attempt has one of the
+// same kind behind it that looks for a header first.
+func (ch *decoderChain) failures() (n int) {
+	for _, x := range ch.layers {
+		n += 2 * x.attempt
+		if x.badHead && x.mode == modeAuto {
+			n += 2
+		}
+		if x.badSum || x.state == dsFailed {
+			n++
+		}
+		if x.mode == modePass {
+			break
+		}
+	}
+	return n
 }
 
 // finish: the encoded body is complete.
 func (ch *decoderChain) finish(e *Env) {
 	if ch.broken {
 		return
+	}
+	for i := range ch.failures() {
+		if i == 0 {
+			ch.tx.event("gzip_decompression_failed")
+		} else {
+			ch.tx.eventAgain("gzip_decompression_failed")
+		}
 	}
 	for i, x := range ch.layers {
 		if x.mode == modeLZMA {
