@@ -135,8 +135,9 @@ func TestHTTPBuffers(t *testing.T) {
 	}
 	want := readTruth(t)
 	out := t.TempDir()
-	// What the packaged configuration has besides the defaults.
-	args := []string{"replay", "--each", "-k", "none", "--set", "decoder.teredo.ports=3544", "-S", rules, "-l", out, "--data-dir", out}
+	// What the packaged configuration and --no-random say besides the defaults.
+	args := []string{"replay", "--each", "-k", "none", "--set", "decoder.teredo.ports=3544",
+		"--set", "app-layer.protocols.http.libhtp.default-config.randomize-inspection-sizes=no", "-S", rules, "-l", out, "--data-dir", out}
 	for _, n := range names {
 		args = append(args, files[n])
 	}
