@@ -67,7 +67,7 @@ func TestDecided(t *testing.T) {
 	must(t, d.Remove())
 	nothingLeft(t)
 	spec.Generation = 9
-	d = install(t, spec)
+	install(t, spec)
 	through("of the next diversion", 0)
 }
 
