@@ -202,6 +202,9 @@ func smbFrames(c *Conn, d Dir, off int, b []byte) {
 	c.frame(d, "nbss.pdu", off, b)
 	c.frame(d, "nbss.hdr", off, b[:4])
 	c.frame(d, "nbss.data", off+4, b[4:])
+	if len(b) == 4 {
+		return
+	}
 	kinds, head := [3]string{"smb1.pdu", "smb1.hdr", "smb1.data"}, smb1Header
 	switch b[4] {
 	case 0xfe:
