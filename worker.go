@@ -755,6 +755,7 @@ func (w *worker) logFlow(f *flow.Flow[conn]) {
 		}
 	}
 	e.TTL = c.ttl
+	e.Gap = [2]bool{c.tcp.Gap(stream.ToServer), c.tcp.Gap(stream.ToClient)}
 	info := w.flowInfo(f)
 	w.log.Flow(w.now, info, &e)
 	w.log.NetFlow(w.now, info, &e)

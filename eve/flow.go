@@ -17,6 +17,7 @@ type FlowEnd struct {
 	TCP           bool
 	TCPFlags      [2]uint8 // by direction
 	TCPState      string
+	Gap           [2]bool     // bytes are missing in a direction
 	TTL           [2][2]uint8 // by direction: lowest, highest
 	Emergency     bool
 	Bypass        string // who let it go: "local", "capture" or ""
@@ -67,6 +68,15 @@ func (l *Logger) Flow(now int64, f *FlowInfo, e *FlowEnd) {
 		tcpFlagNames(o, ts|tc)
 		if e.TCPState != "none" {
 			o.str("state", e.TCPState)
+			if e.Gap[app.ToServer] {
+				o.bool("ts_gap", true)
+			}
+			if e.Gap[app.ToClient] {
+				o.bool("tc_gap", true)
+			}
+			// What is kept of a direction is always in one piece here.
+			o.uint("ts_max_regions", 1)
+			o.uint("tc_max_regions", 1)
 		}
 		o.close()
 	}

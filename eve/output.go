@@ -15,7 +15,7 @@ type output struct {
 // eventTypes are the types by the names in records, where they are others than
 // in configurations.
 var eventTypes = map[string]Types{
-	"packet": Alert, "fileinfo": FileInfo, "ftp_data": FTP | FTPData, "http": HTTP | HTTP2,
+	"packet": Alert, "bittorrent_dht": BitTorrentDHT, "fileinfo": FileInfo, "ftp_data": FTP | FTPData, "http": HTTP | HTTP2,
 }
 
 // start begins a record.

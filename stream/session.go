@@ -30,6 +30,9 @@ func (s *TCP) Midstream() bool { return s.flags&midstream != 0 }
 // the SYN's included, modulo 2^32.
 func (s *TCP) Size(d Dir) uint32 { return uint32(s.half[d].nextSeq - s.half[d].isn) }
 
+// Gap says whether bytes of a direction are missing for good.
+func (s *TCP) Gap(d Dir) bool { return s.half[d].flags&gapSeen != 0 }
+
 // Reset says whether the session was closed by a RST.
 func (s *TCP) Reset() bool { return s.flags&byReset != 0 }
 
