@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -24,6 +25,9 @@ type replayOptions struct {
 	ips       bool
 	write     string
 	each      bool
+	noRules   bool
+	more      []string
+	filter    string
 }
 
 func replayCommand() *cobra.Command {
@@ -52,6 +56,10 @@ that drops count: a dropped packet then never was there for what follows.`,
 	o.flags(f)
 	f.StringVarP(&o.file, "read", "r", "", "capture `file`")
 	f.StringArrayVarP(&o.rules, "rules", "S", nil, "judge by this rule `file` and no others (repeatable)")
+	f.StringArrayVarP(&o.more, "also", "s", nil, "judge by the rules in this `file` too, beside those of the configuration (repeatable)")
+	f.BoolVar(&o.noRules, "disable-detection", false, "judge by no rules, only write records")
+	f.StringVarP(&o.filter, "filter", "F", "", "refused: Suricata's files of capture filters")
+	_ = f.MarkHidden("filter")
 	f.StringVarP(&o.logDir, "log-dir", "l", "", "write eve.json in this `directory`")
 	f.StringVarP(&o.checksums, "checksums", "k", "auto", "which packets' checksums are checked: all, auto or none (sums left to hardware always pass)")
 	f.BoolVar(&o.ips, "simulate-ips", false, "judge as if the packets were intercepted")
@@ -62,7 +70,7 @@ that drops count: a dropped packet then never was there for what follows.`,
 		f.String(ignored, "", "accepted for Suricata's sake")
 		_ = f.MarkHidden(ignored)
 	}
-	for _, ignored := range []string{"no-random", "init-errors-fatal", "disable-detection"} {
+	for _, ignored := range []string{"no-random", "init-errors-fatal"} {
 		f.Bool(ignored, false, "accepted for Suricata's sake")
 		_ = f.MarkHidden(ignored)
 	}
@@ -74,6 +82,10 @@ func (o *replayOptions) run(files []string, out, errw io.Writer) error {
 	switch {
 	case len(files) == 0:
 		return errors.New("replay: give it a capture file")
+	case o.filter != "":
+		return errors.New("replay: -F: capture filters (BPF) are not supported; filter the capture first: tcpdump -r IN -w OUT FILTER")
+	case len(files) > 1 && !o.each && !exist(files):
+		return fmt.Errorf("replay: %q is not all captures, and capture filters (BPF) are not supported; filter the capture first: tcpdump -r IN -w OUT FILTER", strings.Join(files, " "))
 	case len(files) > 1 && !o.each:
 		return errors.New("replay: one capture at a time, or --each for several from a fresh state each")
 	case o.each && o.write != "":
@@ -82,6 +94,10 @@ func (o *replayOptions) run(files []string, out, errw io.Writer) error {
 	c, err := o.load(errw)
 	if err != nil {
 		return err
+	}
+	c.Rules.Files = append(c.Rules.Files, o.more...)
+	if o.noRules {
+		c.Rules = garita.Rules{}
 	}
 	if o.logDir == "" && o.each {
 		return errors.New("replay: --each needs -l DIR")
@@ -117,6 +133,16 @@ func (o *replayOptions) run(files []string, out, errw io.Writer) error {
 		return exitWith(2)
 	}
 	return nil
+}
+
+// exist says whether all of these are files.
+func exist(files []string) bool {
+	for _, f := range files {
+		if _, err := os.Stat(f); err != nil {
+			return false
+		}
+	}
+	return true
 }
 
 // one judges one capture.
