@@ -201,19 +201,15 @@ func (r *reader) app() {
 	}
 	r.c.AppError = r.exception("app-layer.error-policy")
 	h := "app-layer.protocols.http.libhtp.default-config."
-	limit(r, h+"request-body-limit", &c.HTTP.RequestBodyLimit)
-	limit(r, h+"response-body-limit", &c.HTTP.ResponseBodyLimit)
-	if s := r.n.String(h+"response-body-decompress-layer-limit", ""); s != "" {
-		number(r, r.n, h+"response-body-decompress-layer-limit", &c.HTTP.DecompressLayers)
-		if s == "0" {
-			c.HTTP.DecompressLayers = -1
+	r.http(strings.TrimSuffix(h, "."), &c.HTTP)
+	if s := r.n.Get("app-layer.protocols.http.libhtp.server-config"); s != nil {
+		for i, k := range s.Kids {
+			if len(k.Kids) == 0 {
+				continue
+			}
+			r.httpServer(fmt.Sprintf("app-layer.protocols.http.libhtp.server-config.%d.%s", i, k.Kids[0].Name), k.Kids[0])
 		}
 	}
-	c.HTTP.LZMA = r.n.Bool(h+"lzma-enabled", false)
-	size(r, h+"lzma-memlimit", &c.HTTP.LZMAMemLimit)
-	c.HTTP.DoubleDecodePath = r.n.Bool(h+"double-decode-path", false)
-	c.HTTP.DoubleDecodeQuery = r.n.Bool(h+"double-decode-query", false)
-	c.HTTP.URIIncludeAll = r.n.Bool(h+"uri-include-all", false)
 	size(r, h+"request-body-minimal-inspect-size", &r.c.Detect.RequestBodyMinInspect)
 	size(r, h+"request-body-inspect-window", &r.c.Detect.RequestBodyWindow)
 	size(r, h+"response-body-minimal-inspect-size", &r.c.Detect.ResponseBodyMinInspect)
@@ -243,6 +239,53 @@ func (r *reader) least(option, on, span string, sizes ...sized) {
 			*s.n = s.def
 		}
 		*s.n -= *s.n * percent / 200
+	}
+}
+
+// http reads how HTTP is read, from the section at path.
+func (r *reader) http(path string, c *app.HTTPConfig) {
+	h := path + "."
+	limit(r, h+"request-body-limit", &c.RequestBodyLimit)
+	limit(r, h+"response-body-limit", &c.ResponseBodyLimit)
+	if s := r.n.String(h+"response-body-decompress-layer-limit", ""); s != "" {
+		number(r, r.n, h+"response-body-decompress-layer-limit", &c.DecompressLayers)
+		if s == "0" {
+			c.DecompressLayers = -1
+		}
+	}
+	c.LZMA = r.n.Bool(h+"lzma-enabled", false)
+	size(r, h+"lzma-memlimit", &c.LZMAMemLimit)
+	c.DoubleDecodePath = r.n.Bool(h+"double-decode-path", false)
+	c.DoubleDecodeQuery = r.n.Bool(h+"double-decode-query", false)
+	c.URIIncludeAll = r.n.Bool(h+"uri-include-all", false)
+	number(r, r.n, h+"headers-limit", &c.HeadersLimit)
+	if p := r.n.String(h+"personality", "IDS"); !strings.EqualFold(p, "IDS") {
+		r.warn(path + ".personality: " + p + " is read as IDS")
+	}
+}
+
+// httpServer reads one entry of server-config. What it does not say is
+// Suricata's default, not that of default-config.
+func (r *reader) httpServer(path string, k *conf.Node) {
+	var h app.HTTPConfig
+	r.http(path, &h)
+	for _, name := range [...]string{"request-body-minimal-inspect-size", "request-body-inspect-window", "response-body-minimal-inspect-size", "response-body-inspect-window"} {
+		if k.Get(name) != nil {
+			r.warn(path + "." + name + " has no effect: it is the same for all servers")
+		}
+	}
+	a := k.Get("address")
+	if a == nil {
+		return
+	}
+	for _, s := range values(a) {
+		for _, one := range strings.Split(strings.Trim(s, "[] "), ",") {
+			p, err := prefix(strings.TrimSpace(one))
+			r.bad(path+".address", err)
+			if err == nil {
+				r.c.HTTPServers = append(r.c.HTTPServers, HTTPServer{Net: p, HTTP: h.WithDefaults()})
+			}
+		}
 	}
 }
 

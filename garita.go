@@ -21,6 +21,7 @@ package garita
 import (
 	"context"
 	"fmt"
+	"net/netip"
 	"time"
 
 	"github.com/garita/garita/app"
@@ -88,6 +89,9 @@ type Config struct {
 	// NoGSO asks for segmented packets: slower, for rules that must see what
 	// goes over the wire.
 	NoGSO bool
+	// HTTPServers read HTTP in ways of their own; for a server, the longest
+	// network that it is in counts, and App.HTTP where it is in none.
+	HTTPServers []HTTPServer
 	// AppError is what becomes of a flow whose bytes break its application
 	// protocol (Suricata's app-layer.error-policy). Auto is drop-flow in an
 	// inline replay and where Fail.Malformed is Closed, ignore otherwise: a live
@@ -108,6 +112,12 @@ type Config struct {
 	// several goroutines, never on the path of a packet that is well. nil is
 	// deaf.
 	Notify func(Notice)
+}
+
+// HTTPServer is how servers of a network read HTTP.
+type HTTPServer struct {
+	Net  netip.Prefix
+	HTTP *app.HTTPConfig // see app.HTTPConfig.WithDefaults
 }
 
 // FailMode is one of the two ways to fail.

@@ -484,7 +484,7 @@ func (w *worker) connOf(f *flow.Flow[conn], t app.Transport) *app.Conn {
 		if x != nil {
 			c.parent = x.Owner
 		}
-		c.app.Reset(w.env, app.Hints{Transport: t, SrcPort: f.Key.SrcPort, DstPort: f.Key.DstPort, Midstream: c.tcp.Midstream(), Expected: x})
+		c.app.Reset(w.env, app.Hints{Transport: t, SrcPort: f.Key.SrcPort, DstPort: f.Key.DstPort, Midstream: c.tcp.Midstream(), HTTP: w.httpOf(f), Expected: x})
 		c.det.Conn = c.app
 	}
 	return c.app
@@ -495,6 +495,21 @@ func rejects(a *detect.Alert) bool {
 		return a.NewAction.IsReject()
 	}
 	return a.Info.Action.IsReject()
+}
+
+// httpOf is how the server of f reads HTTP; nil means as all do.
+func (w *worker) httpOf(f *flow.Flow[conn]) *app.HTTPConfig {
+	best := -1
+	var h *app.HTTPConfig
+	if len(w.e.cfg.HTTPServers) > 0 {
+		dst := f.Key.DstAddr()
+		for i := range w.e.cfg.HTTPServers {
+			if s := &w.e.cfg.HTTPServers[i]; s.Net.Bits() > best && s.Net.Contains(dst) {
+				best, h = s.Net.Bits(), s.HTTP
+			}
+		}
+	}
+	return h
 }
 
 // apply turns what the rules made of p into its verdict, edits and records.

@@ -114,6 +114,9 @@ type Hints struct {
 	SrcPort, DstPort uint16
 	// Midstream: the beginning was not seen, the direction may be wrong.
 	Midstream bool
+	// HTTP is how the server reads HTTP; nil means as Config.HTTP says. It has
+	// been through WithDefaults.
+	HTTP *HTTPConfig
 	// Expected is the expectation the flow fulfils, nil as a rule.
 	Expected *Expectation
 }
@@ -549,6 +552,14 @@ func (c *Conn) event(e Event) {
 	if len(c.Events) < maxEvents {
 		c.Events = append(c.Events, e)
 	}
+}
+
+// http is how the server of the connection reads HTTP.
+func (c *Conn) http() *HTTPConfig {
+	if h := c.hints.HTTP; h != nil {
+		return h
+	}
+	return &c.env.Config.HTTP
 }
 
 // fail gives up parsing for good. Transactions under way are closed.

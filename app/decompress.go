@@ -26,6 +26,7 @@ const retryWindow = 32 << 10
 // decoderChain undoes the content encodings of a body, one layer behind the
 // other, and appends what comes out to the body of its transaction.
 type decoderChain struct {
+	cfg    *HTTPConfig
 	tx     *HTTPTx
 	dir    Dir
 	layers []*decoder
@@ -93,7 +94,7 @@ func (f *feedReader) Read(b []byte) (int, error) {
 
 // newDecoderChain makes the layers that a Content-Encoding names; nil if it
 // names none that is known.
-func newDecoderChain(e *Env, t *HTTPTx, d Dir, ce []byte) *decoderChain {
+func newDecoderChain(e *Env, cfg *HTTPConfig, t *HTTPTx, d Dir, ce []byte) *decoderChain {
 	var ch *decoderChain
 	if n := len(e.chains); n > 0 {
 		ch = e.chains[n-1]
@@ -102,7 +103,7 @@ func newDecoderChain(e *Env, t *HTTPTx, d Dir, ce []byte) *decoderChain {
 	} else {
 		ch = new(decoderChain)
 	}
-	*ch = decoderChain{tx: t, dir: d, limit: e.Config.HTTP.bodyLimit(d), layers: ch.layers[:0], bufs: ch.bufs}
+	*ch = decoderChain{tx: t, dir: d, cfg: cfg, limit: cfg.bodyLimit(d), layers: ch.layers[:0], bufs: ch.bufs}
 	n := 0
 	for v := ce; len(v) > 0; {
 		if v = bytes.TrimLeft(v, " \t"); len(v) == 0 {
@@ -117,7 +118,7 @@ func newDecoderChain(e *Env, t *HTTPTx, d Dir, ce []byte) *decoderChain {
 		if len(tok) == 0 {
 			continue
 		}
-		if n++; n > e.Config.HTTP.DecompressLayers {
+		if n++; n > cfg.DecompressLayers {
 			t.event("too_many_encoding_layers")
 			break
 		}
@@ -133,7 +134,7 @@ func newDecoderChain(e *Env, t *HTTPTx, d Dir, ce []byte) *decoderChain {
 			// browsers read it anywhere, so what it hides is looked at.
 			k, exact = codBrotli, t.h2 != nil
 		case indexFoldNUL(tok, "lzma") >= 0:
-			if !e.Config.HTTP.LZMA {
+			if !cfg.LZMA {
 				continue
 			}
 			k = codLZMA
@@ -342,7 +343,7 @@ func (ch *decoderChain) finish(e *Env) {
 	}
 	for i, x := range ch.layers {
 		if x.mode == modeLZMA {
-			if out, ok := x.unlzma(e.Config.HTTP.LZMAMemLimit, ch.limit); ok && len(out) > int(x.out) {
+			if out, ok := x.unlzma(ch.cfg.LZMAMemLimit, ch.limit); ok && len(out) > int(x.out) {
 				ch.feed(e, i+1, out[x.out:])
 			}
 		}

@@ -25,6 +25,12 @@ type HTTPConfig struct {
 	HeadersLimit int
 }
 
+// WithDefaults puts the defaults in place of zeros, as NewEnv does for Config.
+func (h HTTPConfig) WithDefaults() *HTTPConfig {
+	h.defaults()
+	return &h
+}
+
 func (h *HTTPConfig) defaults() {
 	for _, l := range [2]*int{&h.RequestBodyLimit, &h.ResponseBodyLimit} {
 		if *l == 0 {

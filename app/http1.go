@@ -342,7 +342,7 @@ func (p *http1) addHeader(c *Conn, d Dir, s *httpSide, m *httpMsg, name, value s
 		}
 	}
 	if old < 0 {
-		if len(m.headers) >= c.env.Config.HTTP.HeadersLimit {
+		if len(m.headers) >= c.http().HeadersLimit {
 			if d == ToServer {
 				t.event("request_too_many_headers")
 			} else {

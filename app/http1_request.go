@@ -234,7 +234,7 @@ func (p *http1) takeRequestLine(c *Conn, s *httpSide, line []byte) {
 func (p *http1) afterRequestLine(c *Conn, s *httpSide) {
 	t := s.tx
 	if t.uriRaw.present {
-		t.takeURI(&c.env.Config.HTTP)
+		t.takeURI(c.http())
 	}
 	t.tellOdd()
 	t.reach(ToServer, StageLine)

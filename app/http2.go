@@ -267,7 +267,7 @@ func (p *http2) data(c *Conn, d Dir, s *http2Side, data []byte) {
 		x.push(c.env, data)
 		return
 	}
-	t.bodyAdd(d, data, c.env.Config.HTTP.bodyLimit(d))
+	t.bodyAdd(d, data, c.http().bodyLimit(d))
 }
 
 func (p *http2) endData(c *Conn, d Dir, s *http2Side) {
@@ -572,8 +572,8 @@ func (p *http2) takeHeaders(c *Conn, d Dir, t *HTTPTx) {
 	ce, _ := m.value(hdrContentEnc)
 	switch string(ce) {
 	case "gzip", "deflate", "br":
-		if c.env.Config.HTTP.DecompressLayers > 0 && t.h2.dec[d] == nil {
-			t.h2.dec[d] = newDecoderChain(c.env, t, d, ce)
+		if c.http().DecompressLayers > 0 && t.h2.dec[d] == nil {
+			t.h2.dec[d] = newDecoderChain(c.env, c.http(), t, d, ce)
 		}
 	}
 }

@@ -23,8 +23,8 @@ func (p *http1) beginBody(c *Conn, d Dir, t *HTTPTx) {
 		p.dec[d] = nil
 	}
 	ce, ok := t.msg[d].value(hdrContentEnc)
-	if ok && c.env.Config.HTTP.DecompressLayers > 0 {
-		p.dec[d] = newDecoderChain(c.env, t, d, ce)
+	if ok && c.http().DecompressLayers > 0 {
+		p.dec[d] = newDecoderChain(c.env, c.http(), t, d, ce)
 	}
 }
 
@@ -38,7 +38,7 @@ func (p *http1) bodyData(c *Conn, d Dir, t *HTTPTx, data []byte) {
 		p.dec[d].push(c.env, data)
 		return
 	}
-	t.bodyAdd(d, data, c.env.Config.HTTP.bodyLimit(d))
+	t.bodyAdd(d, data, c.http().bodyLimit(d))
 }
 
 // bodyLimit is how many bytes of a body in direction d are kept.
@@ -191,7 +191,7 @@ func (p *http1) bodyDone(c *Conn, d Dir, t *HTTPTx) {
 		p.dec[d] = nil
 	}
 	if d == ToServer && t.bodyKind == bodyMultipart {
-		t.multi.finish(t, c.env.Config.HTTP.RequestBodyLimit)
+		t.multi.finish(t, c.http().RequestBodyLimit)
 	}
 	t.body[d].Done = true
 	t.reach(d, StageBody)
