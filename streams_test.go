@@ -246,8 +246,7 @@ func (s *tcpScript) handshake() {
 
 // fresh takes n more bytes that side d sends.
 func (s *tcpScript) fresh(d, n int) []byte {
-	var b []byte
-	b = words(s.rng, n)
+	b := words(s.rng, n)
 	s.sent[d] = append(s.sent[d], b...)
 	s.next[d] += uint32(n)
 	return b

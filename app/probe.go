@@ -33,9 +33,6 @@ type probeIn struct {
 	turned bool
 }
 
-// port says whether either end of the flow is p.
-func (in *probeIn) port(p uint16) bool { return in.srcPort == p || in.dstPort == p }
-
 // pattern is a text that names a protocol by its place at the beginning of a
 // direction, on any port.
 type pattern struct {
