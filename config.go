@@ -6,6 +6,7 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"sort"
 	"strconv"
@@ -31,6 +32,20 @@ type FileConfig struct {
 	// Warnings are for a person: sections that have no meaning here, files that
 	// could not be read and are done without.
 	Warnings []string
+
+	tree *conf.Node
+}
+
+// Restart names the sections in which other says something else than c that only
+// takes effect at a start: what Engine.Reconfigure does not look at.
+func (c *FileConfig) Restart(other *FileConfig) (names []string) {
+	for name, reloaded := range known {
+		if a, b := c.tree.Get(name), other.tree.Get(name); !reloaded && !reflect.DeepEqual(a, b) {
+			names = append(names, name)
+		}
+	}
+	sort.Strings(names)
+	return names
 }
 
 // LoadConfig reads a configuration file in Suricata's words (a suricata.yaml
@@ -60,7 +75,7 @@ func LoadConfig(file string, set []string) (*FileConfig, error) {
 			return nil, err
 		}
 	}
-	c := &FileConfig{LogDir: n.String("default-log-dir", "")}
+	c := &FileConfig{LogDir: n.String("default-log-dir", ""), tree: n}
 	r := reader{n: n, c: c}
 	r.vars()
 	r.rules()
@@ -304,22 +319,23 @@ func (r *reader) fail() {
 	f.Internal, f.Memory = mode("internal", all), mode("memory", all)
 }
 
-// known are the sections that are read here.
+// known are the sections that are read here, and whether a reload takes what
+// they say.
 var known = map[string]bool{
 	"vars": true, "default-rule-path": true, "rule-files": true, "classification-file": true,
-	"reference-config-file": true, "outputs": true, "default-log-dir": true, "stats": true,
-	"divert": true, "fail": true, "queue": true, "threshold-file": true,
-	"stream": true, "flow": true, "decoder": true, "flow-timeouts": true, "app-layer": true, "host-os-policy": true,
-	"exception-policy": true, "packet-alert-max": true, "action-order": true, "pcap-file": true, "defrag": true, "datasets": true,
+	"reference-config-file": true, "threshold-file": true, "packet-alert-max": true, "action-order": true, "datasets": true,
 	"geoip-database": true, "reputation-categories-file": true, "default-reputation-path": true, "reputation-files": true,
-	"default-data-dir": true,
-	"policy-files":     true, "disable-conf": true, "enable-conf": true, "drop-conf": true, "modify-conf": true,
+	"default-data-dir": true, "policy-files": true, "disable-conf": true, "enable-conf": true, "drop-conf": true, "modify-conf": true,
+
+	"outputs": false, "default-log-dir": false, "stats": false, "divert": false, "fail": false, "queue": false,
+	"stream": false, "flow": false, "decoder": false, "flow-timeouts": false, "app-layer": false, "host-os-policy": false,
+	"exception-policy": false, "pcap-file": false, "defrag": false,
 }
 
 func (r *reader) unknown() {
 	var names []string
 	for _, k := range r.n.Kids {
-		if !known[k.Name] {
+		if _, ok := known[k.Name]; !ok {
 			names = append(names, k.Name)
 		}
 	}

@@ -222,7 +222,8 @@ func (e *Engine) shutdown(workers *sync.WaitGroup) error {
 		errs = append(errs, e.diver.Remove())
 	}
 	e.closeQueues()
-	errs = append(errs, e.saveDatasets(e.cfg.Detect.DataDir))
+	rs := e.rules.Load()
+	errs = append(errs, saveDatasets(rs, rs.DataDir()))
 	if e.cfg.Log != nil && len(e.workers) > 0 {
 		e.workers[0].log.Stats(time.Now().UnixNano(), e.Counters(), e.ruleStats())
 		e.workers[0].log.Flush()
@@ -262,28 +263,54 @@ func (e *Engine) guard(ctx context.Context) {
 	}
 }
 
-// Reload reads the rules and the policy again and switches to them between two
-// bursts; packets go on being judged meanwhile, and flows keep what is known of
-// them. If a rule is malformed, or a file cannot be read, nothing changes and
-// the error (a *RuleError for rules and policies) says what is wrong.
+// Reload is Reconfigure with the configuration that the engine has: it reads the
+// rules, the policy, the threshold file and the datasets again.
+func (e *Engine) Reload() error {
+	e.reloading.Lock()
+	defer e.reloading.Unlock()
+	return e.reload(e.cfg.Rules, e.cfg.Detect)
+}
+
+// Reconfigure reads the rules anew by the Rules and the Detect of another
+// configuration and switches to them between two bursts; packets go on being
+// judged meanwhile, and flows keep what is known of them. All else of cfg takes
+// effect at a start only and is not looked at; so do the windows over bodies. If
+// a rule is malformed, or a file cannot be read, nothing changes and the error (a
+// *RuleError for rules and policies) says what is wrong. Datasets that rules
+// change are saved first, and keep their values.
 //
 // The work is done on a thread of the lowest priority: where the processors
 // are busy judging packets, a reload takes longer rather than they wait. For
 // that, GOMAXPROCS should be greater than the number of queues; otherwise
 // workers wait for Go's scheduler (99 of 100 packets within 60 ms instead of
 // 10, measured with 36,296 rules on two processors).
-func (e *Engine) Reload() error {
+func (e *Engine) Reconfigure(cfg Config) error {
 	e.reloading.Lock()
 	defer e.reloading.Unlock()
+	return e.reload(cfg.Rules, cfg.Detect)
+}
+
+func (e *Engine) reload(src Rules, cfg detect.Config) error {
+	was := &e.cfg.Detect
+	cfg.Inline = was.Inline
+	cfg.RequestBodyMinInspect, cfg.RequestBodyWindow = was.RequestBodyMinInspect, was.RequestBodyWindow
+	cfg.ResponseBodyMinInspect, cfg.ResponseBodyWindow = was.ResponseBodyMinInspect, was.ResponseBodyWindow
 	var l *Loaded
 	var err error
-	atLowPriority(func() { l, err = LoadRules(e.cfg.Rules, e.cfg.Detect) })
+	atLowPriority(func() {
+		old := e.rules.Load()
+		if err = saveDatasets(old, old.DataDir()); err == nil {
+			l, err = LoadRules(src, cfg)
+		}
+	})
 	if err != nil {
 		return err
 	}
 	if l.Malformed() {
 		return &RuleError{Problems: l.Problems}
 	}
+	e.cfg.Rules, e.cfg.Detect = src, cfg // read under the lock only
+	l.Set.Inherit(e.rules.Load())
 	e.loadedAt.Store(time.Now().UnixNano())
 	e.loaded.Store(l)
 	e.rules.Store(l.Set)

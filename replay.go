@@ -61,7 +61,7 @@ func (r *Replay) Run(src Source) (Stats, error) {
 	err := w.run()
 	w.flush()
 	w.publish()
-	if e := r.e.saveDatasets(cmp.Or(r.dataDir, r.e.cfg.Detect.DataDir)); e != nil {
+	if e := saveDatasets(w.rules, cmp.Or(r.dataDir, w.rules.DataDir())); e != nil {
 		return w.st.out, e
 	}
 	if w.log != nil {

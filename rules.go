@@ -209,20 +209,27 @@ func expand(names []string) ([]string, error) {
 }
 
 // saveDatasets writes the sets that rules save into dir, if there is one.
-func (e *Engine) saveDatasets(dir string) error {
+func saveDatasets(rs *detect.Ruleset, dir string) error {
 	if dir == "" {
 		return nil
 	}
-	return e.rules.Load().SaveDatasets(func(name string, lines []byte) error {
+	return rs.SaveDatasets(func(name string, lines []byte) error {
 		name = filepath.Join(dir, name)
 		if err := os.MkdirAll(filepath.Dir(name), 0o755); err != nil {
 			return fmt.Errorf("saving a dataset: %w", err)
 		}
-		// A half-written set would be refused at the next start.
-		if err := os.WriteFile(name+".new", lines, 0o600); err != nil {
+		// A half-written set would be refused at the next start, and the end may
+		// come in the middle of a reload.
+		f, err := os.CreateTemp(filepath.Dir(name), ".dataset-*")
+		if err != nil {
 			return fmt.Errorf("saving a dataset: %w", err)
 		}
-		if err := os.Rename(name+".new", name); err != nil {
+		_, err = f.Write(lines)
+		if err = errors.Join(err, f.Close()); err == nil {
+			err = os.Rename(f.Name(), name)
+		}
+		if err != nil {
+			_ = os.Remove(f.Name())
 			return fmt.Errorf("saving a dataset: %w", err)
 		}
 		return nil

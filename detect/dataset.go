@@ -16,13 +16,19 @@ import (
 // dataset is a named set of values that rules test and change. It is shared by
 // all workers.
 type dataset struct {
+	*values
 	name string
 	kind datasetKind
+	load string            // file that filled it, "" for none
+	save string            // file that the set goes to at the end, "" for none
+	orig map[string]uint16 // what it began with, if rules change it
+}
+
+// values are what is in a set. They outlive a reload.
+type values struct {
 	mu   sync.RWMutex
 	set  map[string]uint16 // value and its reputation
 	size int               // bytes of all values
-	save string            // file that the set goes to at the end, "" for none
-	orig map[string]uint16 // what it began with, if rules change it
 }
 
 type datasetKind uint8
@@ -187,14 +193,14 @@ func (b *builder) dataset(v string, rep bool) error {
 		if !kinded {
 			return b.fail(0, "the type is missing", "write type string, md5, sha256, ipv4 or ip")
 		}
-		set = &dataset{name: name, kind: kind, set: map[string]uint16{}}
+		set = &dataset{name: name, kind: kind, load: load, values: &values{set: map[string]uint16{}}}
 		if load != "" {
 			data, err := b.readNear(load)
 			if err != nil {
 				if r.op != dsSet && r.op != dsUnset || !strings.Contains(v, "state") {
 					return err
 				}
-			} else if bad := set.load(string(data), rep); bad != 0 {
+			} else if bad := set.fill(string(data), rep); bad != 0 {
 				return b.fail(0, "line "+strconv.Itoa(bad)+" of "+load+" is malformed", "strings are base64, sums hex; a reputation follows a comma")
 			}
 		}
@@ -213,9 +219,9 @@ func (b *builder) dataset(v string, rep bool) error {
 	return nil
 }
 
-// load reads the lines of a file into the set; it returns the number of a
+// fill reads the lines of a file into the set; it returns the number of a
 // malformed line.
-func (s *dataset) load(src string, rep bool) int {
+func (s *dataset) fill(src string, rep bool) int {
 	for i, line := range strings.Split(src, "\n") {
 		line = strings.TrimSpace(line)
 		if line == "" {
@@ -264,6 +270,35 @@ func (rs *Ruleset) SaveDatasets(write func(name string, lines []byte) error) err
 	}
 	return errors.Join(errs...)
 }
+
+// Inherit takes over what rules put into the sets of old, which rs is to
+// replace: of a set that is saved or came from no file all values, which both
+// have in common from then on. A set that was only read from a file is what the
+// file says now. Packets may be judged by old meanwhile, not by rs yet.
+func (rs *Ruleset) Inherit(old *Ruleset) {
+	for _, s := range rs.datasets {
+		if s.save == "" && s.load != "" {
+			continue
+		}
+		for _, o := range old.datasets {
+			if o.name != s.name || o.kind != s.kind {
+				continue
+			}
+			o.mu.Lock()
+			for k, v := range s.set {
+				if _, ok := o.set[k]; !ok && o.size+len(k) <= maxDataset {
+					o.size += len(k)
+					o.set[k] = v
+				}
+			}
+			o.mu.Unlock()
+			s.values = o.values
+		}
+	}
+}
+
+// DataDir is where the datasets of these rules are to be saved, "" for nowhere.
+func (rs *Ruleset) DataDir() string { return rs.cfg.DataDir }
 
 // ResetDatasets takes back what rules changed in sets. No packet may be judged
 // meanwhile.

@@ -366,3 +366,45 @@ drop http any any -> any any (msg:"two"; http.uri; content:"/evil"; http.header;
 		t.Errorf("it says\n%s", out)
 	}
 }
+
+// HUP reads the configuration file again, and says what of its changes waits for
+// the next start.
+func TestReloadConfiguration(t *testing.T) {
+	l := newLab(t)
+	dir := files(t, map[string]string{
+		"some.rules": `drop udp any any -> $TRAP 7 (msg:"trap"; content:"one"; sid:1;)` + "\n",
+	})
+	file := filepath.Join(dir, "garita.yaml")
+	yaml := func(trap, more string) {
+		text := "vars:\n  address-groups:\n    TRAP: \"" + trap + "\"\nrule-files: [" + filepath.Join(dir, "some.rules") + "]\n" + more
+		if err := os.WriteFile(file, []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	yaml("198.51.100.1", "")
+	a := start(t, l, "-c", file)
+	hup := func(want string) {
+		t.Helper()
+		n := strings.Count(a.text(), want)
+		a.signal(t, unix.SIGHUP)
+		until(t, want, func() bool { return strings.Count(a.text(), want) > n })
+	}
+	dropped := func() bool { return !dialEcho(t, l, "udp4").says("one", 400*time.Millisecond) }
+	if dropped() {
+		t.Error("the rule is about another host")
+	}
+	yaml(lab.ServerIP4.String(), "flow:\n  memcap: 64mb\n")
+	hup("rules reloaded")
+	if !dropped() {
+		t.Error("the variable was not read again")
+	}
+	if s := a.text(); !strings.Contains(s, `next start"=flow`) {
+		t.Errorf("it is not said that flow waits for the next start:\n%s", s)
+	}
+	yaml("nowhere", "")
+	hup("NOT reloaded")
+	if !dropped() {
+		t.Error("a wrong configuration changed something")
+	}
+	a.stop(t)
+}

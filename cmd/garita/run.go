@@ -44,9 +44,10 @@ before it lets go of the queues.
 Loopback, IPv6 neighbour discovery, DHCP and the ports of this host's ssh server
 are never diverted, so a rule cannot cut off the one who types.
 
-Signals: HUP reads the rules and the policy again, beside the work and at low
-priority, and switches between two bursts (a file that does not parse leaves the
-old rules working); it opens the log anew, too. TERM and INT end it and
+Signals: HUP reads the configuration, the rules and the policy again, beside the
+work and at low priority, and switches between two bursts (a file that does not
+parse leaves the old rules working; sections that only a start heeds are named);
+it opens the log anew, too. TERM and INT end it and
 leave nothing behind. After kill -9, traffic flows uninspected (--fail open) or
 stops until garita is back or "garita clean" (--fail closed).
 
@@ -205,7 +206,7 @@ func (o *runOptions) run(ctx context.Context, errw io.Writer) error {
 	wanted := make(chan struct{}, 1)
 	go func() {
 		for range wanted {
-			reload(e, c, log, errw)
+			reload(e, c, o.join, log, errw)
 		}
 	}()
 	done := make(chan struct{})
@@ -238,14 +239,20 @@ func (o *runOptions) run(ctx context.Context, errw io.Writer) error {
 	return err
 }
 
-func reload(e *garita.Engine, c *garita.FileConfig, log *slog.Logger, errw io.Writer) {
+// reload opens the logs of c, by which e was started, anew, and has e go on by
+// the configuration as read says it is now.
+func reload(e *garita.Engine, c *garita.FileConfig, read func(io.Writer) (*garita.FileConfig, error), log *slog.Logger, errw io.Writer) {
 	began := time.Now()
 	if c.Log != nil {
 		if err := c.ReopenLogs(); err != nil {
 			log.Warn("the log could not be opened anew; the old file goes on", "error", err)
 		}
 	}
-	if err := e.Reload(); err != nil {
+	now, err := read(errw)
+	if err == nil {
+		err = e.Reconfigure(now.Config)
+	}
+	if err != nil {
 		var re *garita.RuleError
 		if errors.As(err, &re) {
 			for _, p := range re.Problems {
@@ -257,7 +264,11 @@ func reload(e *garita.Engine, c *garita.FileConfig, log *slog.Logger, errw io.Wr
 	}
 	l := e.Loaded()
 	printProblems(errw, l, 20)
-	log.Info("rules reloaded", "rules", l.Kept, "refused", len(l.Problems), "took", time.Since(began).Round(time.Millisecond))
+	args := []any{"rules", l.Kept, "refused", len(l.Problems), "took", time.Since(began).Round(time.Millisecond)}
+	if late := c.Restart(now); len(late) > 0 {
+		args = append(args, "changed, but only for the next start", strings.Join(late, ", "))
+	}
+	log.Info("rules reloaded", args...)
 }
 
 // explain adds what to do to the errors people meet first.

@@ -46,8 +46,8 @@ Copies come from groups of the kernel's packet log, which rules of yours fill:
 or from all that passes an interface. Give both directions of a connection by
 the same group or interface: each is followed by itself.
 
-Without -l the alerts are printed for a person. Signals: HUP reads the rules and
-opens the log anew; TERM and INT end it.
+Without -l the alerts are printed for a person. Signals: HUP reads configuration and
+rules again and opens the log anew; TERM and INT end it.
 
 It needs root, or CAP_NET_ADMIN for groups and CAP_NET_RAW for interfaces.`,
 		Example: `  garita watch --interface eth0 -S my.rules
@@ -163,7 +163,7 @@ func (o *watchOptions) run(ctx context.Context, out, errw io.Writer) error {
 		for {
 			select {
 			case <-again:
-				reload(e, c, log, errw)
+				reload(e, c, o.load, log, errw)
 			case <-ctx.Done():
 				return
 			}
