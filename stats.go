@@ -18,6 +18,7 @@ type Stats struct {
 	Alerts            uint64 // alerts that were raised
 	Suppressed        uint64 // matches that thresholds hid
 	Discarded         uint64 // alerts beyond the limit a packet
+	RegexLimited      uint64 // searches of expressions that gave up for want of steps
 	Panics            uint64 // caught; each got the failure verdict
 	EditsFailed       uint64 // replacements that could not be made
 	Rejects           uint64 // resets and unreachables sent
@@ -79,6 +80,7 @@ func (s *Stats) add(o *Stats) {
 	s.Alerts += o.Alerts
 	s.Suppressed += o.Suppressed
 	s.Discarded += o.Discarded
+	s.RegexLimited += o.RegexLimited
 	s.Panics += o.Panics
 	s.EditsFailed += o.EditsFailed
 	s.Rejects += o.Rejects
@@ -130,6 +132,7 @@ func (e *Engine) counters(s *Stats) map[string]uint64 {
 		"detect.alert_queue_overflow": s.Discarded,
 		"garita.bypassed":             s.Bypassed,
 		"garita.picked_up":            s.PickedUp,
+		"garita.pcre_limited":         s.RegexLimited,
 		"garita.panics":               s.Panics,
 		"garita.edits_failed":         s.EditsFailed,
 		"garita.rejects_failed":       s.RejectsFailed,

@@ -518,6 +518,7 @@ func (w *worker) apply(p *packet.Packet, f *flow.Flow[conn], dir app.Dir) {
 	w.st.Alerts += uint64(len(o.Alerts))
 	w.st.Suppressed += uint64(o.Suppressed)
 	w.st.Discarded += uint64(o.Discarded)
+	w.st.RegexLimited += uint64(o.RegexLimited)
 	if w.inline {
 		for _, e := range o.Edits {
 			if err := p.Replace(e.Off, e.Data); err != nil {

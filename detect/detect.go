@@ -22,6 +22,11 @@ import (
 // otherwise (Suricata's packet-alert-max).
 const MaxAlerts = 15
 
+// RegexSteps is how many steps the expressions of all rules may take on one
+// packet, unless Config says otherwise: some 15 to 40 ms, three times what the
+// busiest packet of the test captures takes under all rules of ET Open.
+const RegexSteps = 2_500_000
+
 // Config is what the operator may choose. The zero value is Suricata's
 // packaged configuration, in detection mode.
 type Config struct {
@@ -41,6 +46,9 @@ type Config struct {
 	MaxAlerts int
 	// ContentSteps bounds the tries of one chain of contents; 0 means 3000.
 	ContentSteps int
+	// RegexSteps bounds the steps of all expressions on one packet; 0 means
+	// RegexSteps. One search takes no more than pcre.DefaultSteps of them, and 16 a byte.
+	RegexSteps int
 	// Body windows of HTTP in bytes, 0 for the defaults: what is seen at
 	// first, and how much of what was seen is shown again with new bytes.
 	RequestBodyMinInspect  int // 32 KiB
@@ -254,6 +262,9 @@ type Outcome struct {
 	// Suppressed counts matches that thresholds hid, Discarded those that
 	// exceeded MaxAlerts.
 	Suppressed, Discarded int
+	// RegexLimited counts the searches of expressions that gave up for want of
+	// steps. They found nothing, and a negated one did not match either.
+	RegexLimited int
 	// Edits are payload replacements to be done. Their bytes belong to the
 	// rules.
 	Edits []Edit
@@ -279,7 +290,7 @@ func (o *Outcome) reset() {
 	o.Edits = o.Edits[:0]
 	o.Vars = nil
 	o.Action, o.WholeFlow, o.By = rule.NoAction, false, nil
-	o.Suppressed, o.Discarded = 0, 0
+	o.Suppressed, o.Discarded, o.RegexLimited = 0, 0, 0
 	o.Tagged, o.TaggedBy, o.Bypass = false, nil, false
 	o.Mark, o.MarkMask = 0, 0
 }

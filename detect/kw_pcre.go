@@ -156,10 +156,10 @@ func (m *matcher) regex(c *chain, n *node, i int) bool {
 	}
 	start := 0
 	for {
-		from, to, ok := n.re.re.Match(data, start, &m.w.re)
+		from, to, ok := m.w.search(n.re.re, data, start)
 		if n.flags&nNegated != 0 {
-			if ok {
-				return false
+			if ok || m.w.re.Limited {
+				return false // a search that gave up says nothing, as in Suricata
 			}
 			return m.run(c, i+1)
 		}
@@ -181,6 +181,23 @@ func (m *matcher) regex(c *chain, n *node, i int) bool {
 		}
 		start = from + 1
 	}
+}
+
+// search looks for an expression with what is left of the packet's steps. A search
+// that gives up finds nothing and leaves Limited set.
+func (w *Worker) search(re *pcre.Regexp, data []byte, start int) (from, to int, ok bool) {
+	if w.reSteps <= 0 {
+		w.re.Limited = true
+		w.reLimited++
+		return 0, 0, false
+	}
+	w.re.Steps = min(w.reSteps, pcre.DefaultSteps+16*len(data))
+	from, to, ok = re.Match(data, start, &w.re)
+	w.reSteps -= w.re.Spent()
+	if w.re.Limited {
+		w.reLimited++
+	}
+	return from, to, ok
 }
 
 // save remembers the text of groups, for the flow or for the packet.

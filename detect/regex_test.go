@@ -1,57 +1,83 @@
 package detect
 
 import (
-	"math/rand/v2"
+	"fmt"
+	"strings"
 	"testing"
+
+	"github.com/garita/garita/internal/pcre"
 )
 
-// TestRegexPrefilter: a rule that has nothing but an expression is found by a string in it, and
-// that changes no answer: the same rule that cannot be found so says the same.
-func TestRegexPrefilter(t *testing.T) {
-	r := rand.New(rand.NewPCG(7, 7))
-	found, hits := 0, 0
-	for _, re := range []string{
-		"/ab+a/", "/aba|bab/", "/(ab)?ba1/i", "/^ab1/m", "/a(?=b1)b/", "/(?!ab)ba/", "/(?<=ab)1a/", "/(ab|ba){2}1/", "/[ab]b1A?/", "/(?i)AB(?-i)1a/",
-		"/\\x61b{2,3}1/", "/(a)(b)\\1\\2/", "/(?>ab|a)b1/", "/a.?b1/s", "/ab1$/", "/(?:ab1)*ba/", "/B\\QA1\\E/", "/ab\\K1/",
-	} {
-		set := compile(t, Config{}, `alert udp any any -> any any (pcre:"`+re+`"; sid:1;)`)
-		bare := compile(t, Config{}, `alert udp any any -> any any (pcre:"/(?:`+re[1:len(re)-len(tail(re))]+`)`+tail(re)+`"; sid:1;)`)
-		for i := range bare.sigs {
-			bare.sigs[i].fast.buf = -1
-		}
-		bare = reindexed(bare)
-		if set.sigs[0].fast.buf >= 0 {
-			found++
-		}
-		for range 400 {
-			b := make([]byte, r.IntN(12))
-			for i := range b {
-				b[i] = "abAB1\n"[r.IntN(6)]
-			}
-			got, want := len(sids(t, set, &Input{Packet: pkt(17, string(b))})), len(sids(t, bare, &Input{Packet: pkt(17, string(b))}))
-			if got != want {
-				t.Fatalf("%s on %q: %d, without the prefilter %d", re, b, got, want)
-			}
-			hits += want
-		}
+// hostile are rules whose expressions take all the steps they are given on many
+// equal letters: back references cannot be remembered.
+func hostile(n int) []string {
+	var rules []string
+	for i := range n {
+		rules = append(rules, fmt.Sprintf(`alert udp any any -> any any (content:"aaaa"; pcre:"/(a+)+(a+)+\1\2(a*)*b%d/"; sid:%d;)`, i, i+1))
 	}
-	if found < 12 || hits == 0 {
-		t.Errorf("%d expressions are found by a string, %d matches", found, hits)
+	return rules
+}
+
+// ends holds what the hostile expressions end with, so that none is given up for want of it.
+func ends(n int) string {
+	var b strings.Builder
+	for i := range n {
+		fmt.Fprintf(&b, "b%d", i)
+	}
+	return b.String()
+}
+
+// TestRegexSteps: all expressions on one packet share one budget, whatever the
+// number of rules, and every packet has it anew.
+func TestRegexSteps(t *testing.T) {
+	rules := append(hostile(50),
+		`alert udp any any -> any any (pcre:!"/(a+)+(a+)+\1\2(a*)*c/"; sid:900;)`,
+		`alert udp any any -> any any (content:"find"; pcre:"/f[a-z]+me/"; sid:901;)`)
+	set := compile(t, Config{}, rules...)
+	w := NewWorker(set)
+	var o Outcome
+	bad := &Input{Packet: pkt(17, ends(50)+"c"+strings.Repeat("a", 1200))}
+	w.Inspect(bad, &o)
+	if spent := RegexSteps - w.reSteps; spent < RegexSteps || spent > RegexSteps+1<<16 {
+		t.Errorf("%d steps for a packet, the budget is %d", spent, RegexSteps)
+	}
+	if o.RegexLimited < 40 {
+		t.Errorf("%d searches gave up", o.RegexLimited)
+	}
+	if len(o.Alerts) != 0 {
+		t.Error("a search that gave up matches:", o.Alerts[0].Info.Sid)
+	}
+	if w.Stats.RegexLimited != uint64(o.RegexLimited) {
+		t.Error("counted:", w.Stats.RegexLimited)
+	}
+	if n := testing.AllocsPerRun(2, func() { w.Inspect(bad, &o) }); n != 0 {
+		t.Errorf("%v allocations", n)
+	}
+	w.Inspect(&Input{Packet: pkt(17, "find me not, but findme")}, &o)
+	if got := fmt.Sprint(sidsOf(&o)); got != "[900 901]" || o.RegexLimited != 0 {
+		t.Errorf("the packet behind it: %s, %d gave up", got, o.RegexLimited)
 	}
 }
 
-// tail is the closing slash of an expression and what is behind it.
-func tail(re string) string {
-	i := len(re) - 1
-	for re[i] != '/' {
-		i--
+// TestRegexStepsWays: also the ways over bytes between the tries of one
+// expression count.
+func TestRegexStepsWays(t *testing.T) {
+	re, err := pcre.Compile("z[^z]+q", 0)
+	if err != nil {
+		t.Fatal(err)
 	}
-	return re[i:]
+	s := pcre.Scratch{}
+	data := []byte(strings.Repeat("a", 64<<10) + "q")
+	if _, _, ok := re.Match(data, 0, &s); ok || s.Spent() < 1<<12 || s.Spent() > 1<<14 {
+		t.Error("steps of a look over 64 KiB:", s.Spent())
+	}
 }
 
-// reindexed builds the indexes of a ruleset anew.
-func reindexed(rs *Ruleset) *Ruleset {
-	fresh := &Ruleset{cfg: rs.cfg, sigs: rs.sigs, buffers: rs.buffers, addrs: rs.addrs, ports: rs.ports}
-	(&compiler{rs: fresh, cfg: &fresh.cfg}).index()
-	return fresh
+func BenchmarkHostileRegex(b *testing.B) {
+	w := NewWorker(compile(b, Config{}, hostile(200)...))
+	in := &Input{Packet: pkt(17, ends(200)+strings.Repeat("a", 600))}
+	var o Outcome
+	for b.Loop() {
+		w.Inspect(in, &o)
+	}
 }

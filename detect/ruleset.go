@@ -194,6 +194,7 @@ func Compile(rules []rule.Rule, cfg Config) (*Ruleset, []*rule.Error) {
 		}
 	}
 	def(&cfg.ContentSteps, 3000)
+	def(&cfg.RegexSteps, RegexSteps)
 	def(&cfg.RequestBodyMinInspect, 32<<10)
 	def(&cfg.RequestBodyWindow, 4<<10)
 	def(&cfg.ResponseBodyMinInspect, 40<<10)

@@ -95,7 +95,7 @@ func (w *Worker) transformed(ts []transform, dst, data []byte) []byte {
 	for _, t := range ts {
 		switch t.op {
 		case xPcre:
-			if _, _, ok := t.re.Match(data, 0, &w.re); ok {
+			if _, _, ok := w.search(t.re, data, 0); ok {
 				if a, b, ok := w.re.Group(1); ok {
 					data = data[a:b]
 				}

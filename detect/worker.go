@@ -18,6 +18,9 @@ type Worker struct {
 	rs    *Ruleset
 	m     matcher
 	re    pcre.Scratch
+	// reSteps are left of the packet's steps of expressions, reLimited
+	// searches gave up.
+	reSteps, reLimited int
 	mp    mpm.Scratch
 	gen   uint32
 	cand  []uint32
@@ -57,6 +60,7 @@ type WorkerStats struct {
 	Alerts       uint64
 	Suppressed   uint64
 	Discarded    uint64 // beyond the alerts of one packet
+	RegexLimited uint64 // searches of expressions that gave up for want of steps
 	CountersLost uint64 // times the threshold counters were dropped for want of room
 	HostBitsLost uint64
 }
@@ -131,6 +135,8 @@ func (w *Worker) Inspect(in *Input, out *Outcome) {
 		w.txRules(in, c)
 	}
 	w.finish(in, out)
+	out.RegexLimited = w.reLimited
+	w.Stats.RegexLimited += uint64(w.reLimited)
 	for i := range w.vars {
 		w.vars[i].Value = w.varBytes[w.vars[i].at:w.vars[i].end]
 	}
@@ -184,6 +190,7 @@ func (w *Worker) begin(in *Input) {
 	w.vars, w.varBytes = w.vars[:0], w.varBytes[:0]
 	w.bodies = w.bodies[:0]
 	w.bypass, w.markBits, w.markMask = false, 0, 0
+	w.reSteps, w.reLimited = w.rs.cfg.RegexSteps, 0
 	w.m.in = in
 	w.m.packet = false
 	w.src, w.dst = in.Packet.Src(), in.Packet.Dst()

@@ -200,11 +200,17 @@ func (re *Regexp) Match(data []byte, start int, s *Scratch) (from, to int, ok bo
 func (re *Regexp) matchFrom(data []byte, start int, s *Scratch, memoAfter int) (from, to int, ok bool) {
 	s.Limited = false
 	s.ncap = 0
-	s.budget, s.steps = 0, 0
+	s.steps = s.Steps
+	if s.steps <= 0 {
+		s.steps = DefaultSteps + 16*len(data)
+	}
+	s.budget = s.steps
 	if start < 0 || start > len(data) || len(data) >= math.MaxInt32 {
 		return 0, 0, false
 	}
+	s.memoAt, s.memoOn = s.steps-memoAfter, false
 	at := re.lead.next(data, start, start)
+	s.skipped(data, start, at)
 	if at < 0 {
 		return 0, 0, false
 	}
@@ -217,12 +223,6 @@ func (re *Regexp) matchFrom(data []byte, start int, s *Scratch, memoAfter int) (
 		s.regs[i] = -1
 	}
 	s.calls, s.saved = s.calls[:0], s.saved[:0]
-	s.steps = s.Steps
-	if s.steps <= 0 {
-		s.steps = DefaultSteps + 16*len(data)
-	}
-	s.budget = s.steps
-	s.memoAt, s.memoOn = s.steps-memoAfter, false
 	for at >= 0 {
 		if end := re.backtrack(data, at, start, s); end >= 0 {
 			if k := s.regs[0]; k >= 0 {
@@ -235,13 +235,22 @@ func (re *Regexp) matchFrom(data []byte, start int, s *Scratch, memoAfter int) (
 		if s.Limited {
 			return 0, 0, false
 		}
-		at = re.lead.next(data, at+1, start)
+		from := at + 1
+		at = re.lead.next(data, from, start)
+		s.skipped(data, from, at)
 	}
 	return 0, 0, false
 }
 
-// Spent returns the steps of the last search, for a budget over several. A search that was
-// over before it began counts none.
+// skipped counts the way from one place to the next at which a match can begin: 16 bytes a step.
+func (s *Scratch) skipped(data []byte, from, to int) {
+	if to < 0 {
+		to = len(data)
+	}
+	s.steps -= max(0, to-from)>>4 + 1
+}
+
+// Spent returns the steps of the last search, for a budget over several.
 func (s *Scratch) Spent() int { return s.budget - s.steps }
 
 // Group returns the place of group i (0: the whole match) after a successful Match with this

@@ -59,6 +59,7 @@ func (re *Regexp) backtrack(data []byte, at, start int, s *Scratch) int {
 		}
 		if s.memoAt >= steps && !s.memoOn {
 			re.startMemo(n, s)
+			steps -= len(s.memo) >> 5 // it is cleared
 		}
 		if len(stack) >= maxStack {
 			s.Limited = true
