@@ -15,20 +15,20 @@ import (
 type Worker struct {
 	Stats WorkerStats
 
-	rs    *Ruleset
-	m     matcher
-	re    pcre.Scratch
+	rs *Ruleset
+	m  matcher
+	re pcre.Scratch
 	// reSteps are left of the packet's steps of expressions, reLimited
 	// searches gave up.
 	reSteps, reLimited int
-	mp    mpm.Scratch
-	gen   uint32
-	cand  []uint32
-	mark  []uint32 // generation in which a sig became a candidate
-	txc   []uint32 // sigs on transactions whose pattern was found in the payload
-	hits  []hit
-	edits []Edit
-	b64   []byte
+	mp                 mpm.Scratch
+	gen                uint32
+	cand               []uint32
+	mark               []uint32 // generation in which a sig became a candidate
+	txc                []uint32 // sigs on transactions whose pattern was found in the payload
+	hits               []hit
+	edits              []Edit
+	b64                []byte
 
 	vars     []Var // of the packet
 	varBytes []byte
