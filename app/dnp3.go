@@ -97,7 +97,7 @@ func (*dnp3Parser) maxPending() int { return dnp3MaxFrame + 1 }
 // name.
 func probeDNP3(in *probeIn) answer {
 	p := in.data
-	if bytes.Contains(p, []byte("DNP3")) {
+	if bytes.Contains(p[:min(len(p), dnp3Header)], []byte("DNP3")) {
 		return yes
 	}
 	if len(p) < dnp3Header {

@@ -10,6 +10,7 @@ const (
 	pgsqlMaxOpen    = 64
 	pgsqlMaxParams  = 64
 	pgsqlMaxText    = 16 << 10
+	pgsqlMaxStartup = 10000 // Suricata believes no longer one
 )
 
 // Kinds of requests.
@@ -79,10 +80,7 @@ func probePGSQL(in *probeIn) answer {
 	if in.dir == ToClient {
 		switch p[0] {
 		case 'N', 'S', 'E', 'R':
-			if len(p) == 1 {
-				return decided(p[0] == 'N' || p[0] == 'S')
-			}
-			return yes
+			return anyMore(len(p) > 1 || p[0] == 'N' || p[0] == 'S')
 		}
 		return no
 	}
@@ -94,7 +92,7 @@ func probePGSQL(in *probeIn) answer {
 	case 80877102, 80877103, 80877104:
 		return decided(n == 8 || n == 16)
 	case 196608:
-		if n <= 8 || n >= 10000 {
+		if n <= 8 || n >= pgsqlMaxStartup {
 			return no
 		}
 		return anyMore(len(p) >= int(n))

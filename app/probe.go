@@ -102,14 +102,14 @@ var streamPorts = [...]portProbe{
 	{proto: TLS, ports: []PortRange{{443, 443}}, limit: 3, probe: [2]func(*probeIn) answer{ToServer: probeSSL2}},
 	{proto: DNS, ports: []PortRange{{53, 53}}, limit: 14, probe: both(probeDNSStream)},
 	{proto: SMB, ports: []PortRange{{139, 139}, {445, 445}}, least: 36, limit: 36, probe: both(probeSMB)},
-	{proto: NFS, ports: []PortRange{{2049, 2049}}, limit: 16, probe: both(probeNFSStream)},
-	{proto: KRB5, ports: []PortRange{{88, 88}}, limit: 16, probe: both(probeKRB5Stream)},
+	{proto: NFS, ports: []PortRange{{2049, 2049}}, limit: 4 + 24 + rpcMaxAuth, probe: both(probeNFSStream)},
+	{proto: KRB5, ports: []PortRange{{88, 88}}, limit: 4 + krb5Most, probe: both(probeKRB5Stream)},
 	{proto: MQTT, ports: []PortRange{{1883, 1883}}, limit: 16, probe: both(probeMQTT)},
 	{proto: RDP, ports: []PortRange{{3389, 3389}}, limit: 16, probe: both(probeRDP)},
 	{proto: TELNET, ports: []PortRange{{23, 23}}, limit: 16, probe: both(probeTelnet)},
-	{proto: MODBUS, ports: []PortRange{{502, 502}}, limit: 16, probe: both(probeModbus)},
+	{proto: MODBUS, ports: []PortRange{{502, 502}}, limit: modbusMaxUnit, probe: both(probeModbus)},
 	{proto: DNP3, ports: []PortRange{{20000, 20000}}, limit: 16, probe: both(probeDNP3)},
-	{proto: PGSQL, ports: []PortRange{{5432, 5432}}, limit: 16, probe: both(probePGSQL)},
+	{proto: PGSQL, ports: []PortRange{{5432, 5432}}, limit: pgsqlMaxStartup, probe: both(probePGSQL)},
 	{proto: ENIP, ports: []PortRange{{44818, 44818}}, source: true, limit: 24, probe: both(probeENIP)},
 }
 

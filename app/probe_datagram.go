@@ -168,7 +168,7 @@ func probeIKE(in *probeIn) answer {
 	return yes
 }
 
-func probeKRB5Datagram(in *probeIn) answer { return krb5Message(in.data) }
+func probeKRB5Datagram(in *probeIn) answer { return decided(krb5Message(in.data) == yes) }
 
 func probeNFSDatagram(in *probeIn) answer {
 	p := in.data
@@ -176,7 +176,7 @@ func probeNFSDatagram(in *probeIn) answer {
 		return no
 	}
 	if in.dir == ToClient {
-		return decided(rpcAnswer(p))
+		return decided(rpcAnswer(p) == yes)
 	}
 	v := binary.BigEndian.Uint32(p[16:])
 	if !rpcCall(p) || v != 2 && v != 3 {

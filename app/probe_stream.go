@@ -115,25 +115,43 @@ func probeMQTT(in *probeIn) answer {
 // probeKRB5Stream knows Kerberos messages behind their record mark.
 func probeKRB5Stream(in *probeIn) answer {
 	p := in.data
-	if len(p) <= 14 || binary.BigEndian.Uint32(p) > 16384 {
+	if len(p) < 4 {
+		return more
+	}
+	if binary.BigEndian.Uint32(p) > 16384 {
 		return no
 	}
 	return krb5Message(p[4:])
 }
 
+// krb5Most is how many bytes krb5Message needs at most: tags and lengths of
+// the message and of its sequence, and the version.
+const krb5Most = 1 + 8 + 1 + 8 + 5
+
 // krb5Message looks for an application tag of Kerberos with a version field
 // behind it.
 func krb5Message(p []byte) answer {
-	if len(p) <= 10 || p[0]&0xc0 != 0x40 || p[0]&0x1f > 30 {
+	if len(p) == 0 {
+		return more
+	}
+	if p[0]&0xc0 != 0x40 || p[0]&0x1f > 30 {
 		return no
 	}
+	if len(p) < 2 {
+		return more
+	}
 	i := 1 + derLen(p[1:])
-	if i+1 >= len(p) || p[i] != 0x30 {
+	if i+1 >= len(p) {
+		return more
+	}
+	if p[i] != 0x30 {
 		return no
 	}
 	i++
-	i += derLen(p[i:])
-	return decided(i+5 < len(p) && p[i+2] == 2 && p[i+3] == 1 && p[i+4] == 5)
+	if i += derLen(p[i:]); i+5 >= len(p) {
+		return more
+	}
+	return decided(p[i+2] == 2 && p[i+3] == 1 && p[i+4] == 5)
 }
 
 // derLen is how many bytes a DER length takes.
@@ -153,7 +171,10 @@ func probeNFSStream(in *probeIn) answer {
 	n := binary.BigEndian.Uint32(p) & 0x7fffffff
 	p = p[4:]
 	if in.dir == ToClient {
-		return decided(n >= 24 && n <= 35000 && rpcAnswer(p))
+		if n < 24 || n > 35000 {
+			return no
+		}
+		return rpcAnswer(p)
 	}
 	v := binary.BigEndian.Uint32(p[16:])
 	return decided(n >= 40 && rpcCall(p) && (v == 3 || v == 4))
@@ -164,14 +185,23 @@ func rpcCall(p []byte) bool {
 	return binary.BigEndian.Uint32(p[4:]) == 0 && binary.BigEndian.Uint32(p[8:]) == 2 && binary.BigEndian.Uint32(p[12:]) == 100003
 }
 
-// rpcAnswer says whether p is an answer to a call that was accepted.
-func rpcAnswer(p []byte) bool {
+// rpcAnswer looks for an answer to a call that was accepted. p has 24 bytes.
+func rpcAnswer(p []byte) answer {
 	if binary.BigEndian.Uint32(p[4:]) != 1 || binary.BigEndian.Uint32(p[8:]) != 0 {
-		return false
+		return no
 	}
-	at := 20 + int(binary.BigEndian.Uint32(p[16:])&0xffff)
-	return at+4 <= len(p) && binary.BigEndian.Uint32(p[at:]) == 0
+	n := int(binary.BigEndian.Uint32(p[16:]) & 0xffff)
+	if n > rpcMaxAuth {
+		return no
+	}
+	if len(p) < 24+n {
+		return more
+	}
+	return decided(binary.BigEndian.Uint32(p[20+n:]) == 0)
 }
+
+// rpcMaxAuth is how long a verifier may be (RFC 5531 §8.2).
+const rpcMaxAuth = 400
 
 // probeDNSStream knows DNS behind its two bytes of length.
 func probeDNSStream(in *probeIn) answer {

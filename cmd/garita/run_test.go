@@ -407,9 +407,7 @@ func TestOneDirection(t *testing.T) {
 	} {
 		l := newLab(t)
 		a := start(t, l, "--hook", "forward", "--in", c.from, "--rule", c.rule)
-		if !strings.Contains(a.text(), "only one direction") {
-			t.Errorf("not told that it is one direction:\n%s", a.text())
-		}
+		until(t, "it to be told that it is one direction", func() bool { return strings.Contains(a.text(), "only one direction") })
 		for range 3 {
 			if s, err := get(l, c.allowed, 5*time.Second); err != nil || s == "" {
 				t.Fatalf("from %s: %q %v", c.from, s, err)
