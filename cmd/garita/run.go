@@ -309,10 +309,6 @@ func (o *runOptions) greet(w io.Writer, e *garita.Engine, c *garita.FileConfig) 
 		fmt.Fprintln(w, "garita: no rules: nothing will be dropped")
 	}
 	if e.Diversion() != nil && c.Divert.OneSided() {
-		fmt.Fprintln(w, "garita: warning: of some connections only one direction comes by here (see --hook, --in, --out): they are judged by that half,")
-		fmt.Fprintln(w, "garita: and packets that do not fit into them are not dropped. Both halves are safer: input and output, both interfaces")
-	}
-	if e.Diversion() != nil && c.Divert.OneSided() {
 		fmt.Fprintln(w, "garita: warning: of some connections only one direction comes by (see --hook, --in, --out). They are judged by that half,")
 		fmt.Fprintln(w, "garita: and what does not fit into them is not dropped. Both halves are safer: input with output, all interfaces")
 	}
