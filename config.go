@@ -18,6 +18,7 @@ import (
 	"github.com/garita/garita/internal/conf"
 	"github.com/garita/garita/policy"
 	"github.com/garita/garita/rule"
+	"github.com/garita/garita/store"
 )
 
 // FileConfig is what a configuration file says.
@@ -25,6 +26,9 @@ type FileConfig struct {
 	Config
 	// Logs are the files for records; none if no eve-log is on.
 	Logs []LogFile
+	// Keep says which files and certificates are kept; its directories are relative
+	// to the log directory.
+	Keep store.Config
 	// NameCapture: records name the capture that is replayed.
 	NameCapture bool
 	// LogDir is default-log-dir.
@@ -54,7 +58,7 @@ func (c *FileConfig) Restart(other *FileConfig) (names []string) {
 // only the overrides count.
 //
 // Read are: vars, default-rule-path, rule-files, classification-file,
-// reference-config-file, threshold-file, outputs (eve-log), default-log-dir,
+// reference-config-file, threshold-file, outputs (eve-log, file-store, tls-store), default-log-dir,
 // stream, defrag, flow, flow-timeouts, app-layer, host-os-policy, exception-policy,
 // packet-alert-max, pcap-file, datasets, default-data-dir, geoip-database,
 // reputation-categories-file, default-reputation-path, reputation-files; ours are policy-files, disable-conf,

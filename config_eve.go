@@ -10,6 +10,7 @@ import (
 
 	"github.com/garita/garita/eve"
 	"github.com/garita/garita/internal/conf"
+	"github.com/garita/garita/store"
 )
 
 // LogFile is one file, or socket, of records.
@@ -46,11 +47,54 @@ func (r *reader) outputs() {
 		case !s.Bool("enabled", false):
 		case name == "eve-log":
 			r.eve(s)
+		case name == "file-store":
+			r.fileStore(s)
+		case name == "tls-store":
+			r.c.Keep.Certs = s.String("certs-log-dir", "certs")
+			r.c.Detect.StoresCerts = true
 		case name == "stats" || name == "fast":
 			// The same is in eve.json.
 		default:
 			r.warn("outputs." + name + " is not written; its records are in eve-log where it has them")
 		}
+	}
+}
+
+// fileStore reads the section file-store. How many files may be open has no
+// meaning here: each is written at once.
+func (r *reader) fileStore(s *conf.Node) {
+	if v := s.String("version", "2"); v != "2" {
+		r.warn("outputs.file-store: version " + v + " is not supported; files are kept as version 2 does")
+	}
+	k := &r.c.Keep
+	k.Files = s.String("dir", "filestore")
+	k.Fileinfo = s.Bool("write-fileinfo", false)
+	k.All = s.Bool("force-filestore", false)
+	k.MaxBytes = 0
+	max, err := s.Size("max-bytes", 0)
+	r.bad("outputs.file-store.max-bytes", err)
+	k.MaxBytes = int64(min(max, 1<<62))
+	if s.String("stream-depth", "") != "" {
+		r.warn("outputs.file-store.stream-depth: files are kept as far as they are inspected (request-body-limit, response-body-limit, stream.reassembly.depth)")
+	}
+	r.c.Detect.StoresFiles = true
+	r.c.App.HashFiles = true
+	r.c.Eve.Sums |= eve.SHA256
+	r.forceHash(s)
+}
+
+// forceHash reads which sums are computed of all files.
+func (r *reader) forceHash(s *conf.Node) {
+	e := &r.c.Eve
+	if h := s.Get("force-hash"); h != nil {
+		for _, v := range values(h) {
+			for name, s := range map[string]eve.Sums{"md5": eve.MD5, "sha1": eve.SHA1, "sha256": eve.SHA256} {
+				if strings.Contains(v, name) {
+					e.Sums |= s
+				}
+			}
+		}
+		r.c.App.HashFiles = r.c.App.HashFiles || e.Sums != 0
 	}
 }
 
@@ -204,16 +248,7 @@ func (r *reader) eveType(t eve.Types, sub *conf.Node, xff eve.XFF) {
 	case eve.FileInfo:
 		e.FileXFF = xff
 		e.Magic = sub.Bool("force-magic", false)
-		if h := sub.Get("force-hash"); h != nil {
-			for _, v := range values(h) {
-				for name, s := range map[string]eve.Sums{"md5": eve.MD5, "sha1": eve.SHA1, "sha256": eve.SHA256} {
-					if strings.Contains(v, name) {
-						e.Sums |= s
-					}
-				}
-			}
-			r.c.App.HashFiles = r.c.App.HashFiles || e.Sums != 0
-		}
+		r.forceHash(sub)
 	case eve.TLS:
 		e.NoTLSResumption = !sub.Bool("session-resumption", true)
 		e.JA4 = e.JA4 || sub.Bool("ja4", false)
@@ -240,8 +275,8 @@ func (r *reader) eveType(t eve.Types, sub *conf.Node, xff eve.XFF) {
 	}
 }
 
-// OpenLogs opens what Logs names, in dir, and a file for all records if that is
-// nothing. wait makes packets wait for the disk rather than lose records.
+// OpenLogs opens what Logs and Keep name, in dir, and a file for all records if
+// Logs is nothing. wait makes packets wait for the disk rather than lose records.
 func (c *FileConfig) OpenLogs(dir string, wait bool) error {
 	logs := c.Logs
 	if len(logs) == 0 {
@@ -261,6 +296,20 @@ func (c *FileConfig) OpenLogs(dir string, wait bool) error {
 		if len(logs) > 1 {
 			c.Eve.Only = f.Types
 		}
+	}
+	if c.Store = nil; c.Keep.Files == "" && c.Keep.Certs == "" {
+		return nil
+	}
+	k := c.Keep
+	k.Wait = wait
+	for _, d := range []*string{&k.Files, &k.Certs} {
+		if *d != "" {
+			*d = under(dir, *d)
+		}
+	}
+	var err error
+	if c.Store, err = store.Open(k); err != nil {
+		return errors.Join(err, c.CloseLogs())
 	}
 	return nil
 }
@@ -284,14 +333,17 @@ func (f *LogFile) open(dir string, wait bool) (*eve.Writer, error) {
 	return eve.OpenFile(name, wait)
 }
 
-// CloseLogs writes what waits and closes the logs; the error is the first of
-// writing.
+// CloseLogs writes what waits and closes the logs and the store; the error is the
+// first of writing.
 func (c *Config) CloseLogs() error {
 	var errs []error
 	for _, w := range c.logs() {
 		errs = append(errs, w.Close())
 	}
-	c.Log, c.Eve.Also = nil, nil
+	if c.Store != nil {
+		errs = append(errs, c.Store.Close())
+	}
+	c.Log, c.Eve.Also, c.Store = nil, nil, nil
 	return errors.Join(errs...)
 }
 

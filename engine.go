@@ -274,7 +274,8 @@ func (e *Engine) Reload() error {
 // Reconfigure reads the rules anew by the Rules and the Detect of another
 // configuration and switches to them between two bursts; packets go on being
 // judged meanwhile, and flows keep what is known of them. All else of cfg takes
-// effect at a start only and is not looked at; so do the windows over bodies. If
+// effect at a start only and is not looked at; so do the windows over bodies and
+// what is stored. If
 // a rule is malformed, or a file cannot be read, nothing changes and the error (a
 // *RuleError for rules and policies) says what is wrong. Datasets that rules
 // change are saved first, and keep their values.
@@ -292,7 +293,7 @@ func (e *Engine) Reconfigure(cfg Config) error {
 
 func (e *Engine) reload(src Rules, cfg detect.Config) error {
 	was := &e.cfg.Detect
-	cfg.Inline = was.Inline
+	cfg.Inline, cfg.StoresFiles, cfg.StoresCerts = was.Inline, was.StoresFiles, was.StoresCerts
 	cfg.RequestBodyMinInspect, cfg.RequestBodyWindow = was.RequestBodyMinInspect, was.RequestBodyWindow
 	cfg.ResponseBodyMinInspect, cfg.ResponseBodyWindow = was.ResponseBodyMinInspect, was.ResponseBodyWindow
 	var l *Loaded

@@ -30,6 +30,7 @@ import (
 	"github.com/garita/garita/eve"
 	"github.com/garita/garita/flow"
 	"github.com/garita/garita/packet"
+	"github.com/garita/garita/store"
 	"github.com/garita/garita/stream"
 )
 
@@ -80,6 +81,9 @@ type Config struct {
 	// Eve, with Log, says what records to write. Without Log none are.
 	Eve eve.Config
 	Log *eve.Writer
+	// Store keeps the files and certificates that rules ask to keep; nil keeps
+	// none. It is the caller's to close, behind Run.
+	Store *store.Store
 	// StatsEvery is the interval of stats records; 0 means 8 seconds, as
 	// Suricata has it.
 	StatsEvery time.Duration

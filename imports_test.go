@@ -32,10 +32,11 @@ var allowed = map[string][]string{
 	"internal/doctor": {"packet", "nfqueue", "divert", "iptc", "internal/nfnl"},
 	"detect":          {"packet", "app", "rule", "internal/mpm", "internal/pcre"},
 	"eve":             {"packet", "app", "rule", "detect", "internal/mpm", "internal/pcre"},
+	"store":           nil,
 	"internal/lab":    nil,
 	"internal/nstest": nil,
 	"policy":          {"rule"},
-	"": {"packet", "app", "rule", "iptc", "nfqueue", "flow", "stream", "divert", "detect", "eve", "policy",
+	"": {"packet", "app", "rule", "iptc", "nfqueue", "flow", "stream", "divert", "detect", "eve", "policy", "store",
 		"internal/mpm", "internal/pcre", "internal/conf", "internal/pcap", "internal/nfnl", "internal/links"},
 }
 

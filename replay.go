@@ -42,8 +42,11 @@ func NewReplay(cfg Config, rc ReplayConfig) (*Replay, error) {
 // Loaded is what was made of the rules.
 func (r *Replay) Loaded() *Loaded { return r.e.loaded.Load() }
 
-// SetLog has the records of the captures to come go to another log.
-func (r *Replay) SetLog(cfg Config) { r.e.cfg.Log, r.e.cfg.Eve = cfg.Log, cfg.Eve }
+// SetLog has the records of the captures to come go to another log, and what is
+// kept to another store.
+func (r *Replay) SetLog(cfg Config) {
+	r.e.cfg.Log, r.e.cfg.Eve, r.e.cfg.Store = cfg.Log, cfg.Eve, cfg.Store
+}
 
 // SetDataDir has the datasets of the captures to come saved in dir instead of
 // in Detect.DataDir.

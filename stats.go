@@ -137,6 +137,10 @@ func (e *Engine) counters(s *Stats) map[string]uint64 {
 		"garita.edits_failed":         s.EditsFailed,
 		"garita.rejects_failed":       s.RejectsFailed,
 	}
+	if st := e.cfg.Store; st != nil {
+		n := st.Stats()
+		v["file_store.stored"], v["file_store.lost"], v["file_store.fs_errors"] = n.Written, n.Lost, n.Failed
+	}
 	s.Stages.values(v)
 	if e.inline {
 		v["ips.accepted"], v["ips.blocked"], v["ips.rejected"], v["ips.replaced"] = s.Accepted, s.Dropped, s.Rejects, 0

@@ -696,6 +696,9 @@ func (w *worker) retire(p *packet.Packet, f *flow.Flow[conn], ended bool) {
 		return
 	}
 	done := false
+	if w.e.cfg.Store != nil {
+		w.keep(p, f, ended)
+	}
 	// As in Suricata, what was under way in a dropped flow has no record.
 	if w.log != nil && !(ended && w.inline && f.Value.det.Action().Drops()) {
 		w.logTransactions(p, f, c, w.in.Dir)

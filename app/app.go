@@ -181,6 +181,9 @@ type TxBase struct {
 	// Events they wrote.
 	Logged       uint8
 	LoggedEvents uint8
+	// Store are the directions of which a rule wants kept what they carry: files,
+	// certificates. It belongs to the detection engine.
+	Store DirSet
 	// Unlogged: a rule does not want the transaction recorded.
 	Unlogged bool
 
@@ -296,4 +299,11 @@ type File struct {
 	Hashed    bool // the three sums are those of the whole file
 	Inspect   any  // belongs to the detection engine
 	Logged    bool // belongs to the loggers
+	// Store: a rule wants the file kept; Sids are the rules that asked for that and
+	// matched the file. They belong to the detection engine.
+	Store bool
+	Sids  []uint32
+	// ID is the file's number among those that are kept, 0 if it is not. It
+	// belongs to who keeps it, who also sets SHA256 of a file that is not whole.
+	ID uint32
 }

@@ -72,6 +72,9 @@ type Config struct {
 	// GeoIP is the database of countries, see OpenGeoIP; nil refuses the rules
 	// that need one.
 	GeoIP *maxminddb.Reader
+	// StoresFiles and StoresCerts say that what filestore and tls.store ask for is
+	// kept; otherwise such rules get a warning.
+	StoresFiles, StoresCerts bool
 	// Thresholds are the entries of threshold.config.
 	Thresholds []ThresholdEntry
 }
@@ -180,6 +183,8 @@ type Flow struct {
 	Bytes   [2]uint64
 	// Start is the time of the first packet in nanoseconds.
 	Start int64
+	// Store are the directions of which all files to come are to be kept.
+	Store app.DirSet
 
 	bits    []uint32 // ids of flowbits that are set
 	ints    []flowInt

@@ -32,6 +32,8 @@ const (
 	effBypass
 	effMark  // a: bits, b: their mask
 	effNoLog // the transaction is not recorded
+	effStore // a: directions (app.DirSet), b: storeScope
+	effCerts // the certificates are kept
 )
 
 // apply does what a matching rule does at once, so that later rules on the
@@ -49,6 +51,14 @@ func (w *Worker) apply(s *sig, in *Input, tx app.Tx) {
 		case effNoLog:
 			if tx != nil {
 				tx.Base().Unlogged = true
+			}
+		case effStore:
+			storeFiles(e, s, in, tx)
+		case effCerts:
+			if c := in.conn(); c != nil {
+				for _, t := range c.Transactions() {
+					t.Base().Store = app.DirBoth
+				}
 			}
 		case effFlowbitSet:
 			if f != nil {

@@ -49,10 +49,12 @@ func kwConfig(b *builder, v string) error {
 	return nil
 }
 
-// kwTLSStore asks that the certificates of the session be kept. Nothing here
-// keeps them; the rule alerts, and the operator is told.
+// kwTLSStore asks that the certificates of the session be kept.
 func kwTLSStore(b *builder, _ string) error {
-	b.c.warn(b.fail(0, "certificates are not stored", "the rule alerts all the same"))
+	if !b.c.cfg.StoresCerts {
+		b.c.warn(b.fail(0, "certificates are not stored", "the rule alerts all the same; the output tls-store is not on"))
+	}
+	b.s.post = append(b.s.post, effect{op: effCerts})
 	return b.restrict(app.ProtoSetOf(app.TLS))
 }
 

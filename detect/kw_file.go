@@ -83,14 +83,6 @@ func kwFilemagic(b *builder, v string) error {
 	return nil
 }
 
-// kwFilestore asks that the file be kept. Nothing here keeps files; the rule
-// alerts, and the operator is told.
-func kwFilestore(b *builder, v string) error {
-	b.c.warn(b.fail(0, "files are not stored", "the rule alerts all the same"))
-	b.fileCond(txCond{op: txFile})
-	return nil
-}
-
 // hashSet is a list of file hashes.
 type hashSet struct {
 	kind string // md5, sha1, sha256

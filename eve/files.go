@@ -1,6 +1,9 @@
 package eve
 
 import (
+	"bytes"
+	"strconv"
+
 	"github.com/garita/garita/app"
 	"github.com/garita/garita/packet"
 )
@@ -17,9 +20,26 @@ const (
 
 // fileInfo writes the record of a file that ended, by itself or with its flow.
 func (l *Logger) fileInfo(p *packet.Packet, f *FlowInfo, tx app.Tx, file *app.File) {
-	if !l.Wants(FileInfo) {
-		return
+	if l.Wants(FileInfo) {
+		l.fileRecord(p, f, tx, file)
+		l.end()
 	}
+}
+
+// FileInfo is the record of a file by itself, without the end of the line; nil
+// if there is no Logger. It is the caller's.
+func (l *Logger) FileInfo(p *packet.Packet, f *FlowInfo, tx app.Tx, file *app.File) []byte {
+	if l == nil {
+		return nil
+	}
+	l.fileRecord(p, f, tx, file)
+	l.o.close()
+	b := bytes.Clone(l.o.b[l.at+len(l.cfg.Prefix):])
+	l.o.b = l.o.b[:l.at]
+	return b
+}
+
+func (l *Logger) fileRecord(p *packet.Packet, f *FlowInfo, tx app.Tx, file *app.File) {
 	of := toServerOf
 	if file.Dir == app.ToClient {
 		of = toClientOf
@@ -32,7 +52,6 @@ func (l *Logger) fileInfo(p *packet.Packet, f *FlowInfo, tx app.Tx, file *app.Fi
 	o.open("fileinfo")
 	l.fileFields(o, file, tx, l.ending())
 	o.close()
-	l.end()
 }
 
 // partial says whether a file is a range of a larger one.
@@ -48,6 +67,14 @@ func partial(tx app.Tx, f *app.File) bool {
 // stays so.
 func (l *Logger) fileFields(o *object, f *app.File, tx app.Tx, end bool) {
 	o.text("filename", f.Name)
+	if len(f.Sids) > 0 {
+		o.openArray("sid")
+		for _, s := range f.Sids {
+			o.item()
+			o.b = strconv.AppendUint(o.b, uint64(s), 10)
+		}
+		o.closeArray()
+	}
 	o.bool("gaps", f.Gaps)
 	switch {
 	case f.Truncated || f.Gaps && f.Done:
@@ -69,8 +96,15 @@ func (l *Logger) fileFields(o *object, f *app.File, tx app.Tx, end bool) {
 		if l.cfg.Sums == 0 || l.cfg.Sums&SHA256 != 0 {
 			o.hex("sha256", f.SHA256[:])
 		}
+	} else if f.ID != 0 {
+		o.hex("sha256", f.SHA256[:]) // of what is kept
 	}
-	o.bool("stored", false)
+	o.bool("stored", f.ID != 0)
+	if f.ID != 0 {
+		o.uint("file_id", uint64(f.ID))
+	} else if f.Store {
+		o.bool("storing", true)
+	}
 	o.uint("size", f.Size())
 	if partial(tx, f) && f.Size() > 0 {
 		o.uint("start", f.Start)

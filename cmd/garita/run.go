@@ -152,7 +152,7 @@ func (o *runOptions) run(ctx context.Context, errw io.Writer) error {
 		}
 		log.Log(context.Background(), level, n.Text, args...)
 	}
-	if o.logDir != "" || len(c.Logs) > 0 {
+	if o.logDir != "" || len(c.Logs) > 0 || c.Keep.Files != "" || c.Keep.Certs != "" {
 		dir := o.logDir
 		if dir == "" {
 			dir = c.LogDir
