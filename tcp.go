@@ -69,8 +69,14 @@ func (w *worker) segment(p *packet.Packet, f *flow.Flow[conn], dir app.Dir) (app
 		}
 	}
 	// The side that was acknowledged first: its bytes came first.
-	for _, d := range [2]app.Dir{dir.Other(), dir} {
-		w.feed(f, d)
+	for _, back := range [2]bool{true, false} {
+		d := dir
+		if back {
+			d = dir.Other()
+		}
+		if w.feed(f, d) {
+			d, dir = d.Other(), dir.Other()
+		}
 		if r.End[d] && c.app != nil {
 			c.app.Close(d)
 		}
@@ -94,6 +100,7 @@ func (w *worker) turn(f *flow.Flow[conn], dir app.Dir) app.Dir {
 	w.flows.Swap(f)
 	c := &f.Value
 	c.ttl[0], c.ttl[1] = c.ttl[1], c.ttl[0]
+	c.beheaded[0], c.beheaded[1] = c.beheaded[1], c.beheaded[0]
 	d := &c.det
 	d.Packets[0], d.Packets[1] = d.Packets[1], d.Packets[0]
 	d.Bytes[0], d.Bytes[1] = d.Bytes[1], d.Bytes[0]
@@ -227,13 +234,14 @@ func (w *worker) tellGap(c *conn, d app.Dir, off uint64, known bool) {
 	w.in.StreamEvents = w.events
 }
 
-// feed gives the application parser what a direction has ready.
-func (w *worker) feed(f *flow.Flow[conn], d app.Dir) {
+// feed gives the application parser what a direction has ready. It says whether
+// that made known that the client is the server: d is the other direction then.
+func (w *worker) feed(f *flow.Flow[conn], d app.Dir) (turned bool) {
 	c := &f.Value
 	for {
 		ch, ok := w.tcp.App(&c.tcp, stream.Dir(d))
 		if !ok {
-			return
+			return turned
 		}
 		a := w.connOf(f, app.TCP)
 		if ch.Gap > 0 {
@@ -242,6 +250,10 @@ func (w *worker) feed(f *flow.Flow[conn], d app.Dir) {
 		}
 		if len(ch.Data) > 0 {
 			a.Feed(d, ch.Data)
+			if a.Turned() {
+				w.tcp.Turn(&c.tcp)
+				d, turned = w.turn(f, d), true
+			}
 		}
 		for e := app.ToServer; e <= app.ToClient; e++ {
 			if a.MessageEnded(e) && flushes(a.Proto(), e) {
@@ -326,8 +338,9 @@ func (w *worker) endFlow(f *flow.Flow[conn]) {
 		}
 		w.tcp.Finish(&c.tcp)
 		for d := app.ToServer; d <= app.ToClient; d++ {
-			if f.Key.Proto == packet.ProtoTCP {
-				w.feed(f, d)
+			if f.Key.Proto == packet.ProtoTCP && w.feed(f, d) {
+				open[0], open[1] = open[1], open[0]
+				w.feed(f, d) // of the other side, which is now this one
 			}
 			if c.app != nil {
 				c.app.Close(d)
@@ -335,12 +348,12 @@ func (w *worker) endFlow(f *flow.Flow[conn]) {
 		}
 		for d := app.ToServer; d <= app.ToClient; d++ {
 			w.in.Unfinished = open[d]
-			w.judgeEnd(f, d)
+			w.judgeRest(f, d, true)
 			w.in.Unfinished = false
 			// What lies behind holes comes after what lies before them.
 			for f.Key.Proto == packet.ProtoTCP && w.tcp.Behind(&c.tcp, stream.Dir(d)) {
 				w.feed(f, d)
-				w.judgeEnd(f, d)
+				w.judgeRest(f, d, true)
 			}
 		}
 	}
@@ -381,22 +394,39 @@ func (w *worker) unfinished(c *conn, d app.Dir) bool {
 	return w.tcp.RawWaits(&c.tcp, stream.Dir(d))
 }
 
-// judgeEnd runs the rules once more on a direction that has ended, by a packet
-// without payload that stands for the end.
-func (w *worker) judgeEnd(f *flow.Flow[conn], d app.Dir) {
+// flushRaw judges the bytes of both directions that nobody has looked at yet,
+// because the rest of the flow is cipher text and is not looked at: for each a
+// packet of its own, before the one at hand.
+func (w *worker) flushRaw(f *flow.Flow[conn]) {
+	c := &f.Value
+	c.flushed = true
+	at, from := w.in, w.log.Instead(eve.Flushed)
+	for d := app.ToServer; d <= app.ToClient; d++ {
+		if w.tcp.RawWaits(&c.tcp, stream.Dir(d)) {
+			w.tcp.TriggerRaw(&c.tcp, stream.Dir(d), false)
+			w.judgeRest(f, d, false)
+		}
+	}
+	w.log.Instead(from)
+	w.in = at
+}
+
+// judgeRest runs the rules once more on what waits of a direction, by a packet
+// without payload that stands for the end of the flow, or for none.
+func (w *worker) judgeRest(f *flow.Flow[conn], d app.Dir, end bool) {
 	c, in := &f.Value, &w.in
 	p := &w.ending
 	w.endPacket(p, f, d)
 	raw, off := w.tcp.Raw(&c.tcp, stream.Dir(d))
 	in.Packet, in.Flow, in.Dir = p, &c.det, d
 	in.Established = f.State() != flow.New
-	in.InStream, in.EndOfFlow = true, true
-	in.Raw, in.RawOffset, in.RawStart, in.RawEnd = raw, off, off == 0, true
+	in.InStream, in.EndOfFlow, in.Flush = true, end, !end
+	in.Raw, in.RawOffset, in.RawStart, in.RawEnd = raw, off, off == 0, end
 	in.StreamEvents = nil
 	w.det.Inspect(in, &w.out)
 	w.apply(p, f, d)
 	if len(raw) > 0 {
-		w.tcp.RawDone(&c.tcp, stream.Dir(d), off+uint64(len(raw)))
+		w.tcp.RawDone(&c.tcp, stream.Dir(d))
 	}
 }
 

@@ -21,6 +21,7 @@ type conn struct {
 	broken     bool      // an exception policy has been applied to its application layer
 	id         uint64
 	dropLogged [2]bool
+	flushed    bool    // flushRaw was called
 	beheaded   [2]bool // the stream lacks its beginning, and is not recognised
 	alerts     uint32
 	// eventsLogged is how many of the connection's events were written.
@@ -370,6 +371,9 @@ func (w *worker) inspect(p *packet.Packet, known detect.Input) {
 		}
 	}
 	in.Flow, in.Dir = &f.Value.det, dir
+	if c := &f.Value; !w.inline && !c.flushed && c.app != nil && c.app.Encrypted() && c.app.Proto() == app.SSH {
+		w.flushRaw(f)
+	}
 	if w.log.Wants(eve.Frame) && f.Value.app != nil {
 		w.logFrames(p, f, dir)
 	}
@@ -380,8 +384,8 @@ func (w *worker) inspect(p *packet.Packet, known detect.Input) {
 		w.apply(p, f, dir)
 	}
 	if added {
-		if n := len(in.Raw); n > 0 {
-			w.tcp.RawDone(&f.Value.tcp, stream.Dir(dir), in.RawOffset+uint64(n))
+		if len(in.Raw) > 0 {
+			w.tcp.RawDone(&f.Value.tcp, stream.Dir(dir))
 		}
 		w.open = f
 	}
@@ -484,7 +488,7 @@ func (w *worker) connOf(f *flow.Flow[conn], t app.Transport) *app.Conn {
 		if x != nil {
 			c.parent = x.Owner
 		}
-		c.app.Reset(w.env, app.Hints{Transport: t, SrcPort: f.Key.SrcPort, DstPort: f.Key.DstPort, Midstream: c.tcp.Midstream(), HTTP: w.httpOf(f), Expected: x})
+		c.app.Reset(w.env, app.Hints{Transport: t, SrcPort: f.Key.SrcPort, DstPort: f.Key.DstPort, Midstream: c.tcp.Guessed(), HTTP: w.httpOf(f), Expected: x})
 		c.det.Conn = c.app
 	}
 	return c.app

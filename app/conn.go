@@ -508,8 +508,10 @@ func (c *Conn) Datagram(d Dir, data []byte) {
 	}
 }
 
-// Turned says, once, that a datagram made known that the flow goes the other
-// way: what was given as ToServer from now on is to be given as ToClient.
+// Turned says, once, that a datagram, or the stream of a session of which the
+// client was guessed (Hints.Midstream), made known that the flow goes the other
+// way: what was given as ToServer is from now on to be given as ToClient. What was
+// given already is turned.
 func (c *Conn) Turned() bool {
 	t := c.flags&flagTurned != 0
 	c.flags &^= flagTurned

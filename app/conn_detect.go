@@ -34,6 +34,13 @@ func (c *Conn) look(d Dir) {
 	s, o := &c.probe, d.Other()
 	p := c.recognise(d, c.buf[d])
 	other := c.proto[o]
+	if c.flags&flagTurned != 0 && (other != Unknown || !c.hints.Midstream) {
+		c.flags &^= flagTurned
+	}
+	if c.flags&flagTurned != 0 {
+		c.turn()
+		d, o = o, d
+	}
 	switch {
 	case p != Unknown:
 		c.proto[d] = p
@@ -158,11 +165,31 @@ func (c *Conn) detectDatagram(d Dir, data []byte) Dir {
 		c.flags |= flagDone
 	}
 	if c.flags&flagTurned != 0 {
-		h := &c.hints
-		h.SrcPort, h.DstPort = h.DstPort, h.SrcPort
-		c.proto[0], c.proto[1] = c.proto[1], c.proto[0]
-		c.total[0], c.total[1] = c.total[1], c.total[0]
+		c.turn()
 		d = d.Other()
 	}
 	return d
+}
+
+// turn exchanges the directions of what is known so far.
+func (c *Conn) turn() {
+	h, s := &c.hints, &c.probe
+	h.SrcPort, h.DstPort = h.DstPort, h.SrcPort
+	c.proto[0], c.proto[1] = c.proto[1], c.proto[0]
+	c.total[0], c.total[1] = c.total[1], c.total[0]
+	c.buf[0], c.buf[1] = c.buf[1], c.buf[0]
+	s.settled[0], s.settled[1] = s.settled[1], s.settled[0]
+	s.lost[0], s.lost[1] = s.lost[1], s.lost[0]
+	s.texts[0], s.texts[1] = s.texts[1], s.texts[0]
+	s.ports[0], s.ports[1] = s.ports[1], s.ports[0]
+	s.refused[0], s.refused[1] = s.refused[1], s.refused[0]
+	s.first = s.first.Other()
+	closed := c.flags & (flagClosedTS | flagClosedTC)
+	c.flags &^= flagClosedTS | flagClosedTC
+	if closed&flagClosedTS != 0 {
+		c.flags |= flagClosedTC
+	}
+	if closed&flagClosedTC != 0 {
+		c.flags |= flagClosedTS
+	}
 }

@@ -195,7 +195,22 @@ func (c *Conn) recognise(d Dir, data []byte) Proto {
 		if p == Unknown {
 			p = find(streamPatterns[d], &in, off)
 		}
+		if p == Unknown && c.hints.Midstream {
+			// Who is the client was guessed: it may be the other one.
+			back := in
+			back.dir = d.Other()
+			if d == ToClient && !off.Has(HTTP1) && probeMethod(data) {
+				p = HTTP1
+			}
+			if p == Unknown {
+				p = find(streamPatterns[back.dir], &back, off)
+			}
+			in.turned = p != Unknown
+		}
 		if p != Unknown {
+			if in.turned {
+				c.flags |= flagTurned
+			}
 			s.texts[d] = true
 			if o := d.Other(); s.ports[o] && c.proto[o] == Unknown {
 				s.ports[o] = false // ask again, now that this side is known
@@ -210,7 +225,14 @@ func (c *Conn) recognise(d Dir, data []byte) Proto {
 	waiting := false
 	// What the other direction is comes first, on any port.
 	other := c.proto[d.Other()]
-	for round := range 2 {
+	rounds := 2
+	if c.hints.Transport == TCP && c.hints.Midstream {
+		rounds = 3 // and last the port of what was taken for the client
+	}
+	for round := range rounds {
+		if round == 2 {
+			in.srcPort, in.dstPort = in.dstPort, in.srcPort
+		}
 		for i := range ports {
 			q := &ports[i]
 			known := q.proto == other
@@ -218,6 +240,7 @@ func (c *Conn) recognise(d Dir, data []byte) Proto {
 				continue
 			}
 			a := more
+			in.turned = false
 			if f := q.probe[d]; f != nil && len(data) >= q.least {
 				a = f(&in)
 			}
@@ -226,6 +249,9 @@ func (c *Conn) recognise(d Dir, data []byte) Proto {
 					c.flags |= flagTurned
 				}
 				return q.proto
+			}
+			if round == 2 {
+				continue
 			}
 			if a == no || q.limit > 0 && len(data) > q.limit {
 				s.refused[d] |= 1 << q.proto

@@ -54,6 +54,13 @@ func probeSMB(in *probeIn) answer {
 		return anyOf(n >= 4)
 	}
 	if smbText4(p) {
+		// Both versions say whether they answer.
+		switch {
+		case p[0] == 0xff && len(p) > 9:
+			in.turned = (p[9]&0x80 != 0) != (in.dir == ToClient)
+		case p[0] == 0xfe && len(p) > 16:
+			in.turned = (p[16]&1 != 0) != (in.dir == ToClient)
+		}
 		return yes
 	}
 	if in.data[0] == 0 {
@@ -211,6 +218,7 @@ func probeDNSStream(in *probeIn) answer {
 	}
 	n := int(binary.BigEndian.Uint16(p))
 	p = p[2:]
+	in.turned = (p[2]&0x80 != 0) != (in.dir == ToClient)
 	return anyMore(dnsLooks(p[:min(n, len(p))], n, len(p) < n))
 }
 

@@ -70,3 +70,34 @@ func TestLateRecognition(t *testing.T) {
 		t.Fatalf("protocol %v", c.Proto())
 	}
 }
+
+// Of a session whose beginning was not seen either end may be the server: what
+// it says first tells, and turns the connection round. Of others it does not.
+func TestTurned(t *testing.T) {
+	smbAnswer := append([]byte{0, 0, 0, 40, 0xff, 'S', 'M', 'B', 0x73, 0, 0, 0, 0, 0x88}, make([]byte, 40)...)
+	for _, c := range []struct {
+		name string
+		from uint16
+		data []byte
+		want Proto
+	}{
+		{"http response", 8080, []byte("HTTP/1.1 200 OK\r\n\r\n"), HTTP1},
+		{"smb answer", 445, smbAnswer, SMB},
+		{"dns answer", 53, append([]byte{0, 29, 1, 2, 0x81, 0x80, 0, 1, 0, 0, 0, 0, 0, 0, 7}, "example\x03com\x00\x00\x01\x00\x01"...), DNS},
+	} {
+		for _, midstream := range []bool{false, true} {
+			var conn Conn
+			conn.Reset(NewEnv(Config{}), Hints{Transport: TCP, SrcPort: c.from, DstPort: 50000, Midstream: midstream})
+			conn.Feed(ToServer, c.data)
+			if conn.Turned() != midstream {
+				t.Errorf("%s: turned %v although midstream is %v", c.name, !midstream, midstream)
+			}
+			if got := conn.Proto(); midstream && (got != c.want || conn.ProtoOf(ToClient) != c.want) {
+				t.Errorf("%s: %v, want %v", c.name, got, c.want)
+			}
+			if conn.Turned() {
+				t.Errorf("%s: told twice", c.name)
+			}
+		}
+	}
+}

@@ -155,6 +155,8 @@ type Input struct {
 	// EndOfFlow: no more packets of this direction will be judged; what waited
 	// for more bytes is judged with what there is.
 	EndOfFlow bool
+	// Flush: there is no packet, only Raw, which no packet will show any more.
+	Flush bool
 	// Unfinished, at the end of a flow: this direction was not judged to its end
 	// before. Then rules that ask for addresses or an application protocol
 	// alone are judged once more, as by the packet that Suricata makes up.

@@ -125,7 +125,7 @@ func (w *Worker) Inspect(in *Input, out *Outcome) {
 		}
 	}
 	w.begin(in)
-	if in.EndOfFlow {
+	if in.EndOfFlow || in.Flush {
 		w.lastStream(in)
 	} else {
 		w.ipOnly(in)
@@ -142,7 +142,7 @@ func (w *Worker) Inspect(in *Input, out *Outcome) {
 	}
 	out.Vars = w.vars
 	if f := in.Flow; f != nil && f.Conn != nil {
-		if !f.cipher && f.Conn.Encrypted() && (f.Conn.Proto() == app.SSH || f.Conn.Proto() == app.TLS) {
+		if !f.cipher && !in.Flush && f.Conn.Encrypted() && (f.Conn.Proto() == app.SSH || f.Conn.Proto() == app.TLS) {
 			f.cipher = true
 		}
 		f.aEvents = uint8(len(f.Conn.Events))

@@ -217,6 +217,7 @@ const (
 	Tunneled                   // inside of another packet, see packet.Tunnel
 	Defragmented               // put together from fragments
 	EndOfFlow                  // none: made up when the flow ended
+	Flushed                    // none: made up because the rest of the flow is not looked at
 )
 
 // Source says where the packets of the calls to come are from.
@@ -224,6 +225,15 @@ func (l *Logger) Source(s Source) {
 	if l != nil {
 		l.from, l.root = s, nil
 	}
+}
+
+// Instead says that the packets of the calls to come are from s, until it is
+// called again with what it returns: where they were from before.
+func (l *Logger) Instead(s Source) (was Source) {
+	if l != nil {
+		was, l.from = l.from, s
+	}
+	return was
 }
 
 // Tunnel says that the packets of the calls to come, up to the next call of
@@ -244,7 +254,7 @@ func (l *Logger) Whole(last *packet.Packet) {
 
 func (l *Logger) tunnel(o *object) {
 	p := l.root
-	if p == nil || l.from == Wire || l.from == EndOfFlow {
+	if p == nil || l.from == Wire || l.from >= EndOfFlow {
 		return
 	}
 	o.open("tunnel")
@@ -363,7 +373,7 @@ func (l *Logger) beginWith(event string, p *packet.Packet, f *FlowInfo, src, dst
 	}
 	o.str("event_type", event)
 	vlans := p.VLANs[:p.NVLAN]
-	if l.from == EndOfFlow && f != nil {
+	if l.from >= EndOfFlow && f != nil {
 		vlans = f.VLANs
 	}
 	o.vlan(vlans)
@@ -389,7 +399,7 @@ func (l *Logger) beginWith(event string, p *packet.Packet, f *FlowInfo, src, dst
 	return o
 }
 
-var sourceNames = [...]string{Defragmented: "defrag", EndOfFlow: "stream (flow timeout)"}
+var sourceNames = [...]string{Defragmented: "defrag", EndOfFlow: "stream (flow timeout)", Flushed: "stream (detect/log)"}
 
 var tunnelNames = [...]string{
 	packet.NoTunnel: "wire/pcap", packet.InIPv4: "ipv4 tunnel", packet.InIPv6: "ipv6 tunnel", packet.InGRE: "gre tunnel",

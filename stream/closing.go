@@ -80,7 +80,11 @@ func (t *Tracker) data(s *TCP, g *segment, x, y *half) bool {
 		return !t.cfg.Strict || g.n == 0
 	}
 	end := g.end()
-	if g.dir == ToClient && s.flags&(midstream|midstreamEst) == midstream|midstreamEst {
+	other := ToClient
+	if s.flags&turned != 0 {
+		other = ToServer
+	}
+	if g.dir == other && s.flags&(midstream|midstreamEst) == midstream|midstreamEst {
 		// The first segment of the other side tells its window.
 		x.window = g.win << x.wscale
 		x.nextWin = x.lastAck.Add(int(x.window))

@@ -2,6 +2,7 @@ package stream
 
 import (
 	"bytes"
+	"slices"
 	"sort"
 )
 
@@ -224,9 +225,31 @@ func (t *Tracker) skip(h *half, off uint64) {
 // yet looked at, once it is a chunk, or the end of a message (TriggerRaw) or
 // of the stream came; chunks do not overlap, unless Config.RawOverlap says so.
 // Suricata looks at a direction only with packets of that direction. Say
-// RawDone when it was inspected, with the offset behind the last byte.
+// RawDone when it was inspected. Urgent bytes that are no part of the stream
+// (UrgentOOB, UrgentGap) are not shown.
 func (t *Tracker) Raw(s *TCP, d Dir) (data []byte, off uint64) {
 	h := &s.half[d]
+	data, off = t.rawPiece(s, h, d)
+	t.rawTo[d] = off + uint64(len(data))
+	if h.track != nil && len(h.track.oob) > 0 {
+		data = t.withoutOOB(h, data, off)
+	}
+	return data, off
+}
+
+// withoutOOB is data, which begins at off, without the urgent bytes that are no
+// part of the stream.
+func (t *Tracker) withoutOOB(h *half, data []byte, off uint64) []byte {
+	t.cutout = t.cutout[:0]
+	for i := range data {
+		if !slices.Contains(h.track.oob, off+uint64(i)) {
+			t.cutout = append(t.cutout, data[i])
+		}
+	}
+	return t.cutout
+}
+
+func (t *Tracker) rawPiece(s *TCP, h *half, d Dir) (data []byte, off uint64) {
 	to := h.avail(t)
 	from := h.raw
 	if t.cfg.NoRaw || h.flags&(noReassembly|noRaw) != 0 || s.state == SynSent && !t.cfg.Strict {
@@ -304,10 +327,10 @@ func (t *Tracker) rawAhead(h *half) (data []byte, off uint64) {
 	return t.scratch, off - uint64(len(left))
 }
 
-// RawDone says that the raw stream was inspected up to offset upTo.
-func (t *Tracker) RawDone(s *TCP, d Dir, upTo uint64) {
+// RawDone says that what Raw last showed of a direction was inspected.
+func (t *Tracker) RawDone(s *TCP, d Dir) {
 	h := &s.half[d]
-	if upTo > h.raw {
+	if upTo := t.rawTo[d]; upTo > h.raw {
 		h.raw = min(upTo, h.edge)
 		h.flags &^= rawDue
 	}
@@ -739,6 +762,9 @@ func (t *Tracker) prune(h *half, d Dir) {
 	if keep > h.start {
 		t.advance(h)
 	}
+	if h.track != nil && len(h.track.oob) > 0 {
+		h.track.oob = slices.DeleteFunc(h.track.oob, func(o uint64) bool { return o < h.start })
+	}
 	if t.cfg.Inline {
 		t.dropNodes(h)
 	} else if h.track != nil {
@@ -858,14 +884,11 @@ func (h *half) cut(from, to uint64) (end uint64, skip bool) {
 	if h.track == nil {
 		return to, false
 	}
-	for i := 0; i < len(h.track.oob); i++ {
-		switch o := h.track.oob[i]; {
-		case o < from:
-			h.track.oob = append(h.track.oob[:i], h.track.oob[i+1:]...)
-			i--
+	for _, o := range h.track.oob {
+		switch {
 		case o == from:
 			return to, true
-		case o < to:
+		case o > from && o < to:
 			to = o
 		}
 	}

@@ -138,8 +138,8 @@ func (c *conv) sendPacket(dir Dir) (bool, []byte) {
 			got[d] = append(got[d], ch.Data...)
 			c.ends[d] = c.ends[d] || ch.End
 		}
-		if raw, off := c.tr.Raw(&c.tcp, Dir(d)); len(raw) > 0 {
-			c.tr.RawDone(&c.tcp, Dir(d), off+uint64(len(raw)))
+		if raw, _ := c.tr.Raw(&c.tcp, Dir(d)); len(raw) > 0 {
+			c.tr.RawDone(&c.tcp, Dir(d))
 		}
 	}
 	if c.drop != nil && c.drop(got) {
@@ -180,8 +180,8 @@ func (c *conv) finish() {
 		for {
 			ch, ok := c.tr.App(&c.tcp, Dir(d))
 			if !ok {
-				if raw, off := c.tr.Raw(&c.tcp, Dir(d)); len(raw) > 0 {
-					c.tr.RawDone(&c.tcp, Dir(d), off+uint64(len(raw)))
+				if raw, _ := c.tr.Raw(&c.tcp, Dir(d)); len(raw) > 0 {
+					c.tr.RawDone(&c.tcp, Dir(d))
 					continue
 				}
 				break

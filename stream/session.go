@@ -26,6 +26,10 @@ func (s *TCP) State() State { return s.state }
 // Midstream says whether the session was picked up in the middle.
 func (s *TCP) Midstream() bool { return s.flags&midstream != 0 }
 
+// Guessed says whether the client is only taken for one: the session was picked
+// up at a segment that does not tell.
+func (s *TCP) Guessed() bool { return s.flags&(midstream|midstreamSynAck) == midstream }
+
 // Size is how many sequence numbers a direction's sender has used in its turn,
 // the SYN's included, modulo 2^32.
 func (s *TCP) Size(d Dir) uint32 { return uint32(s.half[d].nextSeq - s.half[d].isn) }
@@ -55,7 +59,8 @@ const (
 	byReset
 	probeTS // a zero window probe to the server is out; to the client
 	probeTC
-	lossy // packets are missing here that were not missing there
+	turned // what was taken for the client is the server
+	lossy  // packets are missing here that were not missing there
 )
 
 const maxQueued = 16

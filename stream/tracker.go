@@ -109,6 +109,8 @@ type Tracker struct {
 	events  [12]Event
 	edits   []Edit
 	scratch []byte
+	cutout  []byte    // what Raw showed, if bytes had to be left out
+	rawTo   [2]uint64 // up to where Raw showed each direction
 	tracks  []*track
 	queues  []*synQueue
 	unread  [2]bool // see Unread
@@ -415,6 +417,41 @@ func (t *Tracker) Release(s *TCP) {
 		t.queues = append(t.queues, s.queue)
 	}
 	*s = TCP{}
+}
+
+// Turn exchanges client and server of a session whose client was guessed wrongly
+// (TCP.Guessed), in the middle of an Update. The Result is turned with it.
+func (t *Tracker) Turn(s *TCP) {
+	s.turn()
+	t.undo.turn()
+	r := &t.res
+	r.Dir = r.Dir.Other()
+	r.Ready[0], r.Ready[1] = r.Ready[1], r.Ready[0]
+	r.End[0], r.End[1] = r.End[1], r.End[0]
+	r.Depth[0], r.Depth[1] = r.Depth[1], r.Depth[0]
+	t.safe[0], t.safe[1] = t.safe[1], t.safe[0]
+	t.rawTo[0], t.rawTo[1] = t.rawTo[1], t.rawTo[0]
+	for _, p := range [2]*pending{&t.pending, &t.ahead} {
+		switch p.h {
+		case &s.half[0]:
+			p.h = &s.half[1]
+		case &s.half[1]:
+			p.h = &s.half[0]
+		}
+	}
+}
+
+func (s *TCP) turn() {
+	s.half[0], s.half[1] = s.half[1], s.half[0]
+	s.flags ^= turned
+	ts, tc := s.flags&probeTS != 0, s.flags&probeTC != 0
+	s.flags &^= probeTS | probeTC
+	if ts {
+		s.flags |= probeTC
+	}
+	if tc {
+		s.flags |= probeTS
+	}
 }
 
 // Finish makes everything that is there available to App and Raw, acknowledged
