@@ -59,7 +59,8 @@ const (
 	nRaw          // rawbytes
 	nFast         // the operator's fast pattern
 	nFastOnly
-	nVar // offset, depth, distance or within come from a variable
+	nBsize // the size is of bsize, not of urilen
+	nVar   // offset, depth, distance or within come from a variable
 )
 
 // maxByteVars is how many byte variables one rule may have.

@@ -31,7 +31,7 @@ type builder struct {
 	seen     map[string]int
 	appConds []condList
 	hasEvent bool // decoder events only
-	requires bool
+	priority bool // the rule names one
 }
 
 // list is what a rule wants of one buffer.
@@ -133,6 +133,9 @@ func (c *compiler) compileRule(r *rule.Rule) ([]sig, error) {
 		}
 	}
 	b.o = nil
+	if err := b.unused(); err != nil {
+		return nil, err
+	}
 	if b.info.Sid == 0 {
 		return nil, b.fail(0, "the rule has no sid", "add sid:NUMBER;")
 	}
@@ -252,6 +255,8 @@ func appProtocol(name string) (app.ProtoSet, uint8, bool) {
 		return app.ProtoSetOf(app.HTTP1), tcp, true
 	case "dns":
 		return app.ProtoSetOf(app.DNS, app.DOH2), both, true
+	case "ikev2": // as older versions called it
+		return app.ProtoSetOf(app.IKE), udp, true
 	case "dcerpc":
 		return app.ProtoSetOf(app.DCERPC, app.SMB), both, true
 	}
@@ -339,10 +344,21 @@ func (b *builder) lastContent() (*list, *node, error) {
 
 // useBuffer makes a sticky buffer active.
 func (b *builder) useBuffer(buf buffer) error {
+	if err := b.unused(); err != nil {
+		return err
+	}
 	b.active = buf
 	b.fresh, b.sticky = true, true
 	b.b64 = nil
 	b.last = nil
+	return nil
+}
+
+// unused refuses a sticky buffer on which nothing was put: it would not be looked at.
+func (b *builder) unused() error {
+	if b.sticky && b.fresh {
+		return b.fail(0, "nothing is looked for in the buffer "+b.active.name, "write a content behind it, or leave it out")
+	}
 	return nil
 }
 
@@ -484,7 +500,7 @@ func (b *builder) finish() ([]sig, error) {
 	positive := false
 	for _, l := range b.lists {
 		foldCase(l)
-		if err := b.hostCase(l); err != nil {
+		if err := b.possible(l); err != nil {
 			return nil, err
 		}
 		l.propagate()
@@ -539,19 +555,6 @@ func foldCase(l *list) {
 			n.pattern = bytes.ToLower(n.pattern)
 		}
 	}
-}
-
-// hostCase refuses what cannot be meant: http.host is in lower case.
-func (b *builder) hostCase(l *list) error {
-	if l.def.field != app.HTTPHost || len(l.def.transforms) > 0 {
-		return nil
-	}
-	for i := range l.nodes {
-		if n := &l.nodes[i]; n.op == opContent && (n.flags&nNocase != 0 || !bytes.Equal(n.pattern, lowered(n.pattern))) {
-			return b.fail(0, "http.host is in lower case, the content "+strconv.Quote(string(n.pattern))+" asks for more", "write it in lower case without nocase, or use http.host.raw")
-		}
-	}
-	return nil
 }
 
 // propagate hands places on along the chain as Suricata does: a content that

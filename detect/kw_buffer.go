@@ -119,6 +119,9 @@ func (b *builder) responseBody() {
 
 // kwPktData goes back from a sticky buffer to the payload.
 func kwPktData(b *builder, _ string) error {
+	if err := b.unused(); err != nil {
+		return err
+	}
 	b.active = payloadBuffer
 	b.sticky, b.fresh, b.b64, b.last = false, false, nil, nil
 	return nil

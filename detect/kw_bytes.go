@@ -340,7 +340,7 @@ func kwByteMath(b *builder, v string) error {
 		return b.fail(0, "the result has no name", "")
 	}
 	if o.math == '/' && o.value == 0 && o.vValue == 0 {
-		return b.fail(0, "division by zero", "")
+		b.c.warn(b.fail(0, "division by zero: the rule never matches", ""))
 	}
 	if err := b.checkWidth(o); err != nil {
 		return err

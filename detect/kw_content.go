@@ -95,6 +95,18 @@ func (b *builder) number(v string, lo, hi int) (n int32, variable uint8, err err
 	return int32(x), 0, nil
 }
 
+// cNumber writes a number that is in C's notation, octal with 0 or hexadecimal with 0x, in decimal:
+// places of contents may be written so.
+func cNumber(v string) string {
+	t := strings.TrimSpace(v)
+	if digits := strings.TrimLeft(t, "+-"); len(digits) > 1 && digits[0] == '0' {
+		if x, err := strconv.ParseInt(t, 0, 32); err == nil {
+			return strconv.FormatInt(x, 10)
+		}
+	}
+	return v
+}
+
 func (b *builder) modifier(forbidden nodeFlags, clash string) (*list, *node, error) {
 	l, n, err := b.lastContent()
 	if err != nil {
@@ -111,7 +123,7 @@ func kwOffset(b *builder, v string) error {
 	if err != nil {
 		return err
 	}
-	if n.offset, n.vOffset, err = b.number(v, 0, 65535); err != nil {
+	if n.offset, n.vOffset, err = b.number(cNumber(v), 0, 65535); err != nil {
 		return err
 	}
 	n.flags |= nOffset
@@ -126,7 +138,7 @@ func kwDepth(b *builder, v string) error {
 	if err != nil {
 		return err
 	}
-	if n.depth, n.vDepth, err = b.number(v, 0, 65535); err != nil {
+	if n.depth, n.vDepth, err = b.number(cNumber(v), 0, 65535); err != nil {
 		return err
 	}
 	n.flags |= nDepth
@@ -146,7 +158,7 @@ func kwDistance(b *builder, v string) error {
 	if err != nil {
 		return err
 	}
-	if n.distance, n.vDist, err = b.number(v, -1<<20, 1<<20); err != nil {
+	if n.distance, n.vDist, err = b.number(cNumber(v), -1<<20, 1<<20); err != nil {
 		return err
 	}
 	n.flags |= nDistance
@@ -159,7 +171,7 @@ func kwWithin(b *builder, v string) error {
 	if err != nil {
 		return err
 	}
-	if n.within, n.vWithin, err = b.number(v, -1<<20, 1<<20); err != nil {
+	if n.within, n.vWithin, err = b.number(cNumber(v), -1<<20, 1<<20); err != nil {
 		return err
 	}
 	if n.vWithin == 0 && int(n.within) < len(n.pattern) {
@@ -212,35 +224,48 @@ func kwRawbytes(b *builder, v string) error {
 }
 
 func kwReplace(b *builder, v string) error {
-	l, n, err := b.lastContent()
+	n, p, err := b.replacement(v)
+	if !b.c.cfg.Inline { // a sensor changes nothing, and takes whatever stands there
+		if e, ok := err.(*rule.Error); ok {
+			b.c.warn(e)
+		}
+		return nil
+	}
 	if err != nil {
 		return err
+	}
+	n.replace = p
+	b.s.flags |= sigReplace
+	return nil
+}
+
+// replacement reads what the last content is to be replaced by.
+func (b *builder) replacement(v string) (*node, []byte, error) {
+	l, n, err := b.lastContent()
+	if err != nil {
+		return nil, nil, err
 	}
 	neg, text, off, err := b.quoted(v)
 	if err != nil {
-		return err
+		return nil, nil, err
 	}
 	if neg {
-		return b.fail(0, "a replacement cannot be negated", "")
+		return nil, nil, b.fail(0, "a replacement cannot be negated", "")
 	}
 	p, err := rule.Content(text)
 	if err != nil {
-		return b.errValue(off, err)
+		return nil, nil, b.errValue(off, err)
 	}
 	if len(p) != len(n.pattern) {
-		return b.fail(off, "the replacement has "+strconv.Itoa(len(p))+" bytes, the content "+strconv.Itoa(len(n.pattern)), "both must have the same length")
+		return nil, nil, b.fail(off, "the replacement has "+strconv.Itoa(len(p))+" bytes, the content "+strconv.Itoa(len(n.pattern)), "both must have the same length")
 	}
 	if n.flags&nNegated != 0 {
-		return b.fail(0, "a negated content cannot be replaced", "")
+		return nil, nil, b.fail(0, "a negated content cannot be replaced", "")
 	}
 	if l.def.special != bufPayload {
-		return b.fail(0, "only contents of the payload can be replaced", "")
+		return nil, nil, b.fail(0, "only contents of the payload can be replaced", "")
 	}
-	if b.c.cfg.Inline { // a sensor changes nothing
-		n.replace = p
-		b.s.flags |= sigReplace
-	}
-	return nil
+	return n, p, nil
 }
 
 func kwFastPattern(b *builder, v string) error {
@@ -317,7 +342,7 @@ func kwBsize(b *builder, v string) error {
 	if !b.sticky {
 		return b.fail(0, "bsize needs a buffer", "write it behind a sticky buffer such as http.uri;")
 	}
-	b.add(node{op: opSize, size: r})
+	b.add(node{op: opSize, flags: nBsize, size: r})
 	return nil
 }
 
@@ -343,7 +368,7 @@ func kwUrilen(b *builder, v string) error {
 	b.active = buffer{name: name, field: field}
 	b.fresh = false
 	b.list().nodes = append(b.list().nodes, node{op: opSize, size: r})
-	b.active, b.fresh = saved, fresh
+	b.active, b.fresh = saved, fresh && !b.sticky
 	return nil
 }
 

@@ -25,9 +25,6 @@ func kwAppEvent(b *builder, v string) error {
 		return b.fail(0, "not an event: "+strconv.Quote(v), "write PROTOCOL.EVENT")
 	}
 	ps, _, ok := appProtocol(proto)
-	if proto == "ikev2" {
-		ps, ok = app.ProtoSetOf(app.IKE), true // as older versions called it
-	}
 	if !ok {
 		return b.unsupported("unknown protocol " + strconv.Quote(proto))
 	}

@@ -40,10 +40,7 @@ func (b *builder) fileCond(c txCond) {
 }
 
 func kwFilename(b *builder, v string) error {
-	neg, text, off, err := b.quoted(v)
-	if err != nil {
-		return err
-	}
+	neg, _, text, off := rule.Quoted(v) // the quotes may be missing
 	p, err := rule.Content(text)
 	if err != nil {
 		return b.errValue(off, err)
@@ -53,10 +50,7 @@ func kwFilename(b *builder, v string) error {
 }
 
 func kwFileext(b *builder, v string) error {
-	neg, text, _, err := b.quoted(v)
-	if err != nil {
-		return err
-	}
+	neg, _, text, _ := rule.Quoted(v) // the quotes may be missing
 	b.fileCond(txCond{op: txFileExt, name: strings.ToLower(text), neg: neg})
 	return nil
 }

@@ -53,7 +53,7 @@ func kwClasstype(b *builder, v string) error {
 		return nil
 	}
 	b.info.Classtype, b.info.Class = name, c.Text
-	if b.seen["priority"] == 0 {
+	if !b.priority {
 		b.info.Priority = c.Priority
 	}
 	return nil
@@ -64,7 +64,9 @@ func kwPriority(b *builder, v string) error {
 	if err != nil {
 		return b.fail(0, "not a priority: "+strconv.Quote(v), "write a number: 1 is the highest")
 	}
-	b.info.Priority = int(n)
+	if !b.priority { // the first counts
+		b.info.Priority, b.priority = int(n), true
+	}
 	return nil
 }
 
@@ -121,11 +123,10 @@ func kwAlert(b *builder, v string) error {
 func kwPrefilter(b *builder, v string) error {
 	if b.last != nil {
 		if _, n, err := b.lastContent(); err == nil {
-			if n.flags&nNegated != 0 {
-				return b.fail(0, "a negated content cannot be the fast pattern", "")
+			if n.flags&nNegated == 0 {
+				n.flags |= nFast
+				b.fast = true
 			}
-			n.flags |= nFast
-			b.fast = true
 		}
 	}
 	return nil
@@ -140,10 +141,6 @@ func kwRequires(b *builder, v string) error {
 	if v == "" {
 		return b.fail(0, "a value is missing", "write requires: version >= 7, keyword NAME, feature NAME;")
 	}
-	if b.requires {
-		return b.fail(0, "requires may stand only once in a rule", "join both")
-	}
-	b.requires = true
 	wanted := true
 	for _, item := range strings.Split(v, ",") {
 		item = strings.TrimSpace(item)

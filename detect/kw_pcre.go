@@ -41,6 +41,10 @@ func kwPcre(b *builder, v string) error {
 	neg := strings.HasPrefix(v, "!")
 	body := strings.TrimSpace(strings.TrimPrefix(v, "!"))
 	off := len(v) - len(body)
+	if strings.HasPrefix(body, "/") {
+		body = `"` + body + `"` // the quotes may be missing
+		off--
+	}
 	if !strings.HasPrefix(body, `"`) {
 		return b.fail(0, "the expression has no quotes", `write pcre:"/…/i";`)
 	}
@@ -84,9 +88,6 @@ func kwPcre(b *builder, v string) error {
 			}
 			buf = &bf
 		}
-	}
-	if neg && strings.Contains(expr, "(?P<flow_") {
-		return b.fail(0, "a negated expression cannot keep a variable", "")
 	}
 	g := &regex{}
 	if names != "" || strings.Contains(expr, "(?P<flow_") || strings.Contains(expr, "(?P<pkt_") {
@@ -142,7 +143,7 @@ func kwPcre(b *builder, v string) error {
 	saved, fresh, b64 := b.active, b.fresh, b.b64
 	b.active, b.fresh, b.b64 = *buf, false, nil
 	b.add(n)
-	b.active, b.fresh, b.b64 = saved, fresh, b64
+	b.active, b.fresh, b.b64 = saved, fresh && !b.sticky, b64
 	return nil
 }
 

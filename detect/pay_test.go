@@ -2,6 +2,7 @@ package detect
 
 import (
 	"fmt"
+	"github.com/garita/garita/rule"
 	"math/rand/v2"
 	"slices"
 	"strings"
@@ -26,7 +27,12 @@ func TestIndexLosesNothing(t *testing.T) {
 				[]string{"<", "<=", "=", ">"}[r.IntN(4)], r.IntN(40))
 		}
 		_, opts, _ := strings.Cut(randomChain(r, sid), "(")
-		rules = append(rules, head+gates+opts)
+		text := head + gates + opts
+		if parsed, _ := rule.Parse("test", text, rule.Options{}); len(parsed) == 1 {
+			if _, problems := Compile(parsed, Config{}); len(problems) == 0 { // dsize may be too small for the contents
+				rules = append(rules, text)
+			}
+		}
 	}
 	cfg := Config{MaxAlerts: 1000, Inline: true}
 	set, all := compile(t, cfg, rules...), compile(t, cfg, rules...)

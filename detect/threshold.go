@@ -217,8 +217,11 @@ func (b *builder) rate(v string, th *threshold) error {
 			th.track, have[0] = t, true
 		case "count", "seconds":
 			n, err := strconv.ParseUint(val, 10, 32)
-			if err != nil || n == 0 {
+			if err != nil || n == 0 && th.kind == detectionFilter {
 				return b.fail(0, k+" is not a number: "+strconv.Quote(val), "")
+			}
+			if n == 0 {
+				b.c.warn(b.fail(0, k+" is 0: it limits nothing, or everything", ""))
 			}
 			if k == "count" {
 				th.count, have[1] = uint32(n), true
@@ -226,7 +229,10 @@ func (b *builder) rate(v string, th *threshold) error {
 				th.seconds, have[2] = uint32(n), true
 			}
 		default:
-			return b.fail(0, "unknown word "+strconv.Quote(k), "type, track, count, seconds")
+			if th.kind == detectionFilter {
+				return b.fail(0, "unknown word "+strconv.Quote(k), "track, count, seconds")
+			}
+			b.c.warn(b.fail(0, "unknown word "+strconv.Quote(k)+" has no effect", "type, track, count, seconds"))
 		}
 	}
 	if have != [3]bool{true, true, true} {
@@ -323,6 +329,7 @@ func (w *Worker) rated(t *threshold, id uint64, in *Input) (alert, act bool, ins
 	now := in.Packet.Time
 	window := int64(t.seconds) * 1e9
 	st := w.counters[k]
+	first := st == nil || now-st.start > window // of a window
 	if st == nil {
 		if len(w.counters) >= maxCounters {
 			w.expire(now)
@@ -337,9 +344,9 @@ func (w *Worker) rated(t *threshold, id uint64, in *Input) (alert, act bool, ins
 	}
 	switch t.kind {
 	case limitKind:
-		return st.count <= t.count, true, rule.NoAction
+		return st.count <= max(t.count, 1), true, rule.NoAction // the first of a window always
 	case thresholdEach:
-		if st.count >= t.count {
+		if st.count >= t.count && (t.count > 0 || !first) {
 			st.count = 0
 			return true, true, rule.NoAction
 		}

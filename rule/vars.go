@@ -240,7 +240,7 @@ func parsePortRange(w string) (lo, hi uint16, ok bool) {
 			return 0, 0, false
 		}
 	}
-	return lo, hi, lo <= hi && w != ":"
+	return lo, hi, lo <= hi
 }
 
 // add adds one word ("any", an address, a prefix, a range) to the set.

@@ -74,6 +74,7 @@ type parser struct {
 	flags   Flags
 	nocap   bool // (?n)
 	dupes   bool // (?J)
+	utf     bool // (*UTF)
 	quote   bool // inside \Q..\E
 	ngroups int
 	depth   int
@@ -109,12 +110,17 @@ func (p *parser) take(s string) bool {
 
 func parse(src string, flags Flags) (*node, *parser, error) {
 	p := &parser{src: src, flags: flags, names: map[string][]int{}, calls: map[int]bool{}}
-	if p.peek("(*") {
-		return nil, p, p.fail(0, "start-of-pattern settings and backtracking verbs are not supported")
+	if err := p.settings(); err != nil {
+		return nil, p, err
 	}
 	n, err := p.alternation()
 	if err != nil {
 		return nil, p, err
+	}
+	if p.utf {
+		if err := p.plainUTF(n); err != nil {
+			return nil, p, err
+		}
 	}
 	if p.more() {
 		return nil, p, p.fail(p.pos, "unmatched closing parenthesis")
@@ -135,6 +141,49 @@ func parse(src string, flags Flags) (*node, *parser, error) {
 		}
 	}
 	return n, p, nil
+}
+
+// settings reads what may stand before an expression: how libpcre2 is to go about it, which does
+// not matter here, and (*UTF).
+func (p *parser) settings() error {
+	for p.peek("(*") {
+		at := p.pos
+		word, _, ok := strings.Cut(p.src[at+2:], ")")
+		if !ok {
+			return p.fail(at, "a verb is not closed")
+		}
+		p.pos += len(word) + 3
+		switch name, _, _ := strings.Cut(word, "="); name {
+		case "UTF", "UTF8":
+			p.utf = true
+		case "LF", "NO_START_OPT", "NO_AUTO_POSSESS", "NO_DOTSTAR_ANCHOR", "NO_JIT", "LIMIT_MATCH", "LIMIT_DEPTH", "LIMIT_RECURSION", "LIMIT_HEAP":
+		default:
+			return p.fail(at, "start-of-pattern settings but (*UTF), and backtracking verbs, are not supported")
+		}
+	}
+	return nil
+}
+
+// plainUTF refuses an expression under (*UTF) that is not about single bytes of ASCII: only then
+// characters and bytes are the same.
+func (p *parser) plainUTF(root *node) (err error) {
+	collect(root, func(n *node) {
+		ascii := true
+		switch n.kind {
+		case kChar:
+			ascii = n.b < 0x80 && !(n.fold && (n.b|0x20 == 'k' || n.b|0x20 == 's'))
+		case kSet:
+			// The long s and the sign of Kelvin are k and s in another case.
+			folds := p.flags&Caseless != 0 || strings.Contains(p.src, "(?")
+			ascii = n.set[2]|n.set[3] == 0 && !(folds && (n.set.has('k') || n.set.has('s')))
+		case kRef:
+			ascii = !n.fold
+		}
+		if !ascii && err == nil {
+			err = p.fail(0, "under (*UTF) only characters of ASCII and classes of such are supported")
+		}
+	})
+	return err
 }
 
 func (p *parser) alternation() (*node, error) {

@@ -6,7 +6,7 @@
 // a bound on time and memory, and no allocation in a match. The syntax and the
 // meaning are those of PCRE2's pcre2pattern(3) without UTF and UCP in the C locale,
 // newline LF. Not supported, and refused by name: backtracking verbs (*...),
-// callouts, \X, \N{name}, (?xx), conditions on recursion, variable-length lookbehind.
+// settings before the expression but (*UTF), callouts, \X, \N{name}, (?xx), conditions on recursion, variable-length lookbehind.
 //
 // # Engine
 //
@@ -34,6 +34,7 @@ package pcre
 import (
 	"fmt"
 	"math"
+	"unicode/utf8"
 )
 
 // Flags are the options of an expression, those that PCRE spells as letters after it.
@@ -103,6 +104,7 @@ type Regexp struct {
 	callReg int32
 	nmemo   int32
 	memoOK  bool
+	utf     bool // data that is not UTF-8 matches nothing
 	lead    lead
 	needs   []Literal
 }
@@ -136,7 +138,7 @@ func Compile(expr string, flags Flags) (*Regexp, error) {
 			}
 		}
 	})
-	re := &Regexp{expr: expr, flags: flags, ngroups: p.ngroups, ncap: most + 1, names: map[string]int{}}
+	re := &Regexp{expr: expr, flags: flags, ngroups: p.ngroups, ncap: most + 1, utf: p.utf, names: map[string]int{}}
 	for name, g := range p.names {
 		re.names[name] = g[0]
 	}
@@ -173,7 +175,7 @@ const DefaultSteps = 2_000_000
 // grows to at most about 10 MB, mostly to a few KB, and is kept for the next search.
 type Scratch struct {
 	Steps   int  // budget of a search; 0: DefaultSteps and 16 a byte
-	Limited bool // the last search gave up for want of steps or memory, and answered no
+	Limited bool // the last search gave up for want of steps or memory, or of UTF-8 where (*UTF) asks for it, and answered no
 
 	stack  []frame
 	regs   []int32
@@ -206,6 +208,11 @@ func (re *Regexp) matchFrom(data []byte, start int, s *Scratch, memoAfter int) (
 	}
 	s.budget = s.steps
 	if start < 0 || start > len(data) || len(data) >= math.MaxInt32 {
+		return 0, 0, false
+	}
+	if re.utf && !utf8.Valid(data) {
+		s.Limited = true // an error for libpcre2, neither a match nor none
+		s.steps -= len(data) >> 4
 		return 0, 0, false
 	}
 	s.memoAt, s.memoOn = s.steps-memoAfter, false
