@@ -7,16 +7,16 @@ import (
 
 // Anomalies of the TLS record and handshake layer.
 const (
-	tlsInvalidSSLv2Header Event = "invalid_sslv2_header"
-	tlsInvalidHeader      Event = "invalid_tls_header"
-	tlsInvalidType        Event = "invalid_record_type"
-	tlsInvalidVersion     Event = "invalid_record_version"
-	tlsInvalidRecord      Event = "invalid_ssl_record"
-	tlsErrorMessage       Event = "error_message_encountered"
-	tlsHeartbeat          Event = "heartbeat_message"
-	tlsHeartbeatInvalid   Event = "invalid_heartbeat_message"
-	tlsHeartbeatOverflow  Event = "overflow_heartbeat_message"
-	tlsHeartbeatLeak      Event = "dataleak_heartbeat_mismatch"
+	tlsInvalidSSLv2Header  Event = "invalid_sslv2_header"
+	tlsInvalidRecordLength Event = "invalid_record_length"
+	tlsInvalidType         Event = "invalid_record_type"
+	tlsInvalidVersion      Event = "invalid_record_version"
+	tlsInvalidRecord       Event = "invalid_ssl_record"
+	tlsErrorMessage        Event = "error_message_encountered"
+	tlsHeartbeat           Event = "heartbeat_message"
+	tlsHeartbeatInvalid    Event = "invalid_heartbeat_message"
+	tlsHeartbeatOverflow   Event = "overflow_heartbeat_message"
+	tlsHeartbeatLeak       Event = "dataleak_heartbeat_mismatch"
 )
 
 const (
@@ -77,7 +77,7 @@ func (t *TLSTx) Version(d Dir) uint16 {
 	if d == ToClient {
 		h = &t.Server
 	}
-	if !h.Seen {
+	if !h.Seen || h.Version == 0 && h.Random == nil {
 		return t.recordVersion[d]
 	}
 	for _, v := range h.Versions {
@@ -280,8 +280,6 @@ func (p *tlsParser) parse(c *Conn, d Dir, data []byte) (n, need int) {
 			if typ&0xc0 != 0 {
 				// The length of a record of SSLv2, which Suricata accepts
 				// anywhere: not understood, but no fault.
-				p.tx.event(tlsInvalidRecord)
-				p.tx.event(tlsInvalidType)
 				c.stop()
 				return n, 0
 			}
@@ -292,11 +290,11 @@ func (p *tlsParser) parse(c *Conn, d Dir, data []byte) (n, need int) {
 			p.bad(c, tlsInvalidVersion)
 			return n, 0
 		case l > tlsMaxRecord || l == 0:
-			p.bad(c, tlsInvalidHeader)
+			p.bad(c, tlsInvalidRecordLength)
 			return n, 0
 		case typ == 22 && l < 4 && !s.ccs:
 			// RFC 8446 §5.1 allows it, Suricata does not.
-			p.bad(c, tlsInvalidHandshake)
+			p.bad(c, tlsInvalidRecord)
 			return n, 0
 		}
 		if p.tx.recordVersion[d] == 0 {
@@ -348,7 +346,6 @@ func (p *tlsParser) parse(c *Conn, d Dir, data []byte) (n, need int) {
 
 // bad ends parsing because the bytes are no TLS.
 func (p *tlsParser) bad(c *Conn, e Event) {
-	p.tx.event(tlsInvalidRecord)
 	p.tx.event(e)
 	c.fail()
 }
@@ -412,6 +409,10 @@ func (p *tlsParser) handshake(d Dir, b []byte) bool {
 			continue
 		}
 		if len(s.hs) == 0 && len(b) >= 4 {
+			if !tlsHandshakeType(b[0]) {
+				p.tx.event(tlsInvalidHandshake)
+				return true // what follows has no known beginning
+			}
 			l := int(b[1])<<16 | int(b[2])<<8 | int(b[3])
 			if len(b) >= 4+l {
 				p.message(d, b[0], clone(b[4:4+l]))
@@ -431,7 +432,6 @@ func (p *tlsParser) handshake(d Dir, b []byte) bool {
 		b = b[k:]
 		want = int(s.hs[1])<<16 | int(s.hs[2])<<8 | int(s.hs[3])
 		if want > tlsMaxHandshake {
-			p.tx.event(tlsInvalidLength)
 			s.hsSkip = want
 			s.hs = s.hs[:0]
 			continue
@@ -444,9 +444,23 @@ func (p *tlsParser) handshake(d Dir, b []byte) bool {
 	return true
 }
 
+// tlsHandshakeType says whether Suricata knows the type of a handshake message:
+// those of TLS 1.2 and before.
+func tlsHandshakeType(t byte) bool {
+	return t <= 2 || t == 4 || t >= 11 && t <= 16 || t >= 20 && t <= 22
+}
+
+// tlsKnownVersion says whether Suricata knows the version.
+func tlsKnownVersion(v uint16) bool {
+	return v >= VersionSSL3 && v <= VersionTLS13 || v == VersionSSL2 || v == 0 || v == 2 || v > 0x7f00 && v <= 0x7f1c
+}
+
 // message takes one handshake message, whose bytes it may keep.
 func (p *tlsParser) message(d Dir, typ byte, b []byte) {
 	t := p.tx
+	if len(b) == 0 {
+		return
+	}
 	switch typ {
 	case 1:
 		t.State = TLSClientHello
@@ -482,6 +496,9 @@ func (p *tlsParser) message(d Dir, typ byte, b []byte) {
 		if e := t.Server.decode(b, false); e != "" {
 			t.event(e)
 		}
+		if len(b) >= 2 && !tlsKnownVersion(t.Server.Version) {
+			t.event(tlsInvalidVersion)
+		}
 		id := t.Client.SessionID
 		t.Resumed = len(id) > 0 && bytes.Equal(id, t.Server.SessionID) && t.Server.NegotiatedVersion() < VersionTLS13
 		t.reach(ToClient, StageHeaders)
@@ -499,24 +516,23 @@ func (p *tlsParser) certificates(d Dir, b []byte) {
 		return
 	}
 	if len(b) < 3 {
-		t.event(x509InvalidCertificate)
 		return
 	}
 	l := int(b[0])<<16 | int(b[1])<<8 | int(b[2])
 	b = b[3:]
 	if l > len(b) {
-		t.event(x509InvalidLength)
-		l = len(b)
+		return
 	}
-	for b = b[:l]; len(b) > 0 && len(t.Certs[d]) < tlsMaxCerts; {
+	// The length of the list says where the last certificate may begin.
+	for end := len(b) - l; len(b) > end && len(t.Certs[d]) < tlsMaxCerts; {
 		if len(b) < 3 {
-			t.event(x509InvalidLength)
+			t.event(x509InvalidCertificate)
 			break
 		}
 		l = int(b[0])<<16 | int(b[1])<<8 | int(b[2])
 		b = b[3:]
 		if l > len(b) {
-			t.event(x509InvalidLength)
+			t.event(x509InvalidCertificate)
 			break
 		}
 		t.Certs[d] = append(t.Certs[d], b[:l:l])

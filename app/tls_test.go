@@ -1,6 +1,7 @@
 package app
 
 import (
+	"bytes"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
@@ -12,6 +13,7 @@ import (
 	"io"
 	"math/big"
 	"net"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -256,12 +258,100 @@ func TestDNText(t *testing.T) {
 		{[]byte("\x09\x92\x26\x89\x93\xf2\x2c\x64\x01\x01"), []byte("u"), 0x0c, "uid=u"},
 	} {
 		name := tlv(0x31, tlv(0x30, tlv(6, x.oid), tlv(x.tag, x.value)))
-		if got, ok := appendDN(nil, name); string(got) != x.want || !ok {
+		if got := appendDN(nil, name); string(got) != x.want {
 			t.Errorf("%q, want %q", got, x.want)
 		}
 	}
 	two := tlv(0x31, tlv(0x30, tlv(6, []byte("\x55\x04\x06")), tlv(0x13, []byte("ES"))), tlv(0x30, tlv(6, []byte("\x55\x04\x0a")), tlv(0x13, []byte("G"))))
-	if got, _ := appendDN(nil, append(two, two...)); string(got) != "C=ES + O=G, C=ES + O=G" {
+	if got := appendDN(nil, append(two, two...)); string(got) != "C=ES + O=G, C=ES + O=G" {
 		t.Errorf("%q", got)
+	}
+}
+
+// Certificates that are damaged, and what Suricata 7.0.10 says of them.
+func TestCertificateEvents(t *testing.T) {
+	_, leaf := testCertificate(t)
+	der := leaf.Raw
+	cn := bytes.Index(der, []byte(leaf.Subject.CommonName))
+	utc := bytes.Index(der, []byte{derTagUTCTime, 13})
+	key := bytes.LastIndex(der, leaf.RawSubjectPublicKeyInfo)
+	if cn < 0 || utc < 0 || key < 0 {
+		t.Fatal("the certificate for the test has not what is to be damaged")
+	}
+	at := func(i int, v byte) []byte {
+		b := slices.Clone(der)
+		b[i] = v
+		return b
+	}
+	for _, x := range []struct {
+		name string
+		der  []byte
+		want Event
+	}{
+		{"whole", der, ""},
+		{"nothing", nil, x509InvalidLength},
+		{"head alone", der[:2], x509InvalidLength},
+		{"cut", der[:len(der)-1], x509InvalidCertificate},
+		{"no sequence", at(0, 0x31), x509InvalidDER},
+		{"a sequence of another class", at(0, 0x10), ""},
+		{"content behind its end", []byte("\x30\x06\x30\x84\xff\xff\xff\xfa\x04"), x509InvalidCertificate},
+		{"length behind its end", []byte("\x30\x05\x30\x84\xff\xff\xff\xfa\x04"), x509InvalidLength},
+		{"month", at(utc+4, '2'), x509InvalidDate},
+		{"key", at(key, 0), x509InvalidDER},
+	} {
+		var c Certificate
+		if got := c.Decode(x.der); got != x.want || (got == "") != (c.DER != nil) {
+			t.Errorf("%s: %q, want %q; kept %d bytes", x.name, got, x.want, len(c.DER))
+		}
+	}
+	// Names with a NUL: the subject is read first.
+	for _, x := range []struct {
+		issuer, subject string
+		want            Event
+		kept            string
+	}{
+		{"a", "b", "", "CN=b"},
+		{"a\x00", "b", x509InvalidIssuer, "CN=b"},
+		{"a", "b\x00", x509InvalidSubject, ""},
+		{"a", "b\xff", "", "<X509Error: Invalid X.509 name>"},
+	} {
+		name := func(s string) []byte {
+			return tlv(0x30, tlv(0x31, tlv(0x30, tlv(6, []byte("\x55\x04\x03")), tlv(0x0c, []byte(s)))))
+		}
+		alg, when := tlv(0x30, tlv(6, []byte{42})), tlv(0x17, []byte("250101000000Z"))
+		tbs := tlv(0x30, tlv(2, []byte{1}), alg, name(x.issuer), tlv(0x30, when, when), name(x.subject), tlv(0x30, alg, tlv(3, []byte{0})))
+		var c Certificate
+		if got := c.Decode(tlv(0x30, tbs, alg, tlv(3, []byte{0}))); got != x.want || string(c.Subject) != x.kept {
+			t.Errorf("%q, %q: %q, subject %q; want %q, %q", x.issuer, x.subject, got, c.Subject, x.want, x.kept)
+		}
+	}
+}
+
+// Hellos with odd extensions, as Suricata 7.0.10 reads them.
+func TestHelloExtensions(t *testing.T) {
+	for _, x := range []struct {
+		name, extensions string
+		want             Event
+		sni              string
+		ticket           bool // whether the extension behind was found
+	}{
+		{"name", "\x00\x00\x00\x06\x00\x04\x00\x00\x01a", "", "a", true},
+		{"nothing named", "\x00\x00\x00\x00", "", "", true},
+		{"empty name", "\x00\x00\x00\x05\x00\x03\x00\x00\x00", tlsInvalidSNILength, "", false},
+		{"type of name", "\x00\x00\x00\x04\x03\x00\x01\x02", tlsInvalidSNIType, "", false},
+		{"NUL ends a name", "\x00\x00\x00\x08\x00\x06\x00\x00\x03a\x00b", "", "a", true},
+		{"no UTF-8", "\x00\x00\x00\x06\x00\x04\x00\x00\x01\xff", "", "", true},
+		{"list longer than its extension", "\x00\x0a\x00\x04\x00\x03\x00\x1d", tlsInvalidLength, "", false},
+		{"list of nothing", "\x00\x0a\x00\x00", "", "", true},
+	} {
+		ext := []byte(x.extensions)
+		ext = append(ext, 0, 35, 0, 0)
+		b := append([]byte{3, 3}, make([]byte, 32)...)
+		b = append(b, 0, 0, 2, 0xc0, 0x2f, 1, 0, 0, byte(len(ext)))
+		var h TLSHello
+		got := h.decode(append(b, ext...), true)
+		if got != x.want || string(h.SNI) != x.sni || slices.Contains(h.Extensions, 35) != x.ticket {
+			t.Errorf("%s: %q, name %q, extensions %v", x.name, got, h.SNI, h.Extensions)
+		}
 	}
 }

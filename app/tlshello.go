@@ -1,6 +1,11 @@
 package app
 
-import "encoding/binary"
+import (
+	"bytes"
+	"encoding/binary"
+	"fmt"
+	"unicode/utf8"
+)
 
 // Anomalies of hello messages.
 const (
@@ -98,7 +103,10 @@ func TLSVersionName(v uint16) string {
 	if v > 0x7f00 && v < 0x7f10 {
 		return "TLS 1.3 draft-<16"
 	}
-	return "UNDETERMINED"
+	if v == 0 {
+		return "UNDETERMINED"
+	}
+	return fmt.Sprintf("0x%04x", v)
 }
 
 // tlsGrease says whether v is one of the values that RFC 8701 reserves.
@@ -108,12 +116,14 @@ func tlsGrease(v uint16) bool { return v&0x0f0f == 0x0a0a && v>>8 == v&0xff }
 // the client or the server sent. It returns what is wrong with it; what was
 // read before stays.
 func (h *TLSHello) decode(b []byte, client bool) Event {
-	*h = TLSHello{}
-	if len(b) < 2+32+1 {
-		return tlsInvalidHandshake
+	*h = TLSHello{Seen: true}
+	if len(b) < 2 {
+		return tlsInvalidLength
 	}
-	h.Seen = true
 	h.Version = binary.BigEndian.Uint16(b)
+	if len(b) < 2+32+1 {
+		return tlsInvalidLength
+	}
 	h.Random = b[2:34:34]
 	b = b[34:]
 	if !client && (h.Version > 0x7f00 && h.Version <= 0x7f15 || h.Version == VersionTLS13) {
@@ -123,59 +133,58 @@ func (h *TLSHello) decode(b []byte, client bool) Event {
 			h.Versions = []uint16{0x7f01}
 		}
 		if len(b) < 4 {
-			return tlsInvalidHandshake
+			return tlsInvalidLength
 		}
 		h.Ciphers = be16s(b[:2])
 		n := int(binary.BigEndian.Uint16(b[2:]))
 		if n > len(b)-4 {
 			return tlsInvalidLength
 		}
-		return h.extensions(b[4:4+n], client)
+		return h.extensions(b[4:], n, client)
 	}
 	n := int(b[0])
 	if n > 32 || len(b) < 1+n {
-		return tlsInvalidHandshake
+		return tlsInvalidLength
 	}
 	h.SessionID, b = b[1:1+n:1+n], b[1+n:]
 	if client {
 		if len(b) < 2 {
-			return tlsInvalidHandshake
+			return tlsInvalidLength
 		}
 		n = int(binary.BigEndian.Uint16(b))
 		b = b[2:]
 		if n > len(b) || n%2 != 0 {
-			return tlsInvalidHandshake
+			return tlsInvalidLength
 		}
 		h.Ciphers = be16s(b[:n])
 		b = b[n:]
 		if len(b) < 1 || len(b) < 1+int(b[0]) {
-			return tlsInvalidHandshake
+			return tlsInvalidLength
 		}
 		b = b[1+int(b[0]):]
 	} else {
 		if len(b) < 3 {
-			return tlsInvalidHandshake
+			return tlsInvalidLength
 		}
 		h.Ciphers = be16s(b[:2])
 		b = b[3:]
 	}
-	if len(b) == 0 {
-		return ""
-	}
 	if len(b) < 2 {
-		return tlsInvalidLength
+		return ""
 	}
 	n = int(binary.BigEndian.Uint16(b))
 	b = b[2:]
 	if n > len(b) {
 		return tlsInvalidLength
 	}
-	return h.extensions(b[:n], client)
+	return h.extensions(b, n, client)
 }
 
-func (h *TLSHello) extensions(b []byte, client bool) Event {
+// extensions reads extensions as long as one begins within the first n bytes of
+// b. One whose lists do not fill it ends the reading.
+func (h *TLSHello) extensions(b []byte, n int, client bool) Event {
 	var bad Event
-	for len(b) > 0 {
+	for end := len(b) - n; len(b) > end; {
 		if len(b) < 4 {
 			return tlsInvalidLength
 		}
@@ -185,6 +194,7 @@ func (h *TLSHello) extensions(b []byte, client bool) Event {
 			return tlsInvalidLength
 		}
 		body := b[:n:n]
+		whole := b // the next one begins where what is read of this one ends
 		b = b[n:]
 		h.Extensions = append(h.Extensions, typ)
 		switch typ {
@@ -196,26 +206,36 @@ func (h *TLSHello) extensions(b []byte, client bool) Event {
 				bad = tlsMultipleSNI
 				continue
 			}
-			if e := h.sni(body); e != "" {
-				bad = e
+			n, e := h.sni(body)
+			if e != "" {
+				return e
 			}
+			b = whole[n:]
 		case tlsExtGroups:
-			if len(body) >= 2 {
-				h.Groups = be16s(body[2:min(len(body), 2+int(binary.BigEndian.Uint16(body)))])
+			list, n, ok := tlsList(body, 2)
+			if !ok {
+				return tlsInvalidLength
 			}
+			h.Groups, b = be16s(list), whole[n:]
 		case tlsExtPoints:
-			if len(body) >= 1 {
-				h.Points = body[1:min(len(body), 1+int(body[0]))]
+			list, n, ok := tlsList(body, 1)
+			if !ok {
+				return tlsInvalidLength
 			}
+			h.Points, b = list, whole[n:]
 		case tlsExtSigAlgs:
-			if len(body) >= 2 {
-				h.SigAlgs = be16s(body[2:min(len(body), 2+int(binary.BigEndian.Uint16(body)))])
+			list, n, ok := tlsList(body, 2)
+			if !ok {
+				return tlsInvalidLength
 			}
+			h.SigAlgs, b = be16s(list), whole[n:]
 		case tlsExtALPN:
-			if len(body) < 2 {
-				continue
+			list, n, ok := tlsList(body, 2)
+			if !ok {
+				return tlsInvalidLength
 			}
-			for p := body[2:]; len(p) > 0 && len(h.ALPN) < tlsMaxNames; {
+			b = whole[n:]
+			for p := list; len(p) > 0 && len(h.ALPN) < tlsMaxNames; {
 				l := int(p[0])
 				if 1+l > len(p) {
 					break
@@ -227,9 +247,11 @@ func (h *TLSHello) extensions(b []byte, client bool) Event {
 			h.Ticket = len(body) > 0
 		case tlsExtVersions:
 			if client {
-				if len(body) >= 1 {
-					h.Versions = be16s(body[1:min(len(body), 1+int(body[0]))])
+				list, n, ok := tlsList(body, 1)
+				if !ok {
+					return tlsInvalidLength
 				}
+				h.Versions, b = be16s(list), whole[n:]
 			} else if len(body) >= 2 {
 				h.Versions = be16s(body[:2])
 			}
@@ -240,23 +262,49 @@ func (h *TLSHello) extensions(b []byte, client bool) Event {
 	return bad
 }
 
-// sni reads the server_name extension (RFC 6066 §3).
-func (h *TLSHello) sni(b []byte) Event {
+// tlsList reads the list that is the content b of an extension, whose length
+// stands in the first size bytes, and says how many bytes it took: in Suricata
+// they say where the next extension begins, whatever follows the list. No
+// content is no list.
+func tlsList(b []byte, size int) (list []byte, n int, ok bool) {
 	if len(b) == 0 {
-		return "" // a server's acknowledgement, or a client that names nothing
+		return nil, 0, true
 	}
-	if len(b) < 5 {
-		return tlsInvalidSNILength
+	if len(b) < size {
+		return nil, 0, false
 	}
-	if b[2] != 0 {
-		return tlsInvalidSNIType
+	n = size + int(b[0])
+	if size == 2 {
+		n = size + int(binary.BigEndian.Uint16(b))
+	}
+	if n > len(b) {
+		return nil, 0, false
+	}
+	return b[size:n:n], n, true
+}
+
+// sni reads the server_name extension (RFC 6066 §3) and says how many bytes it
+// took.
+func (h *TLSHello) sni(b []byte) (int, Event) {
+	switch {
+	case len(b) == 0:
+		return 0, "" // a client that names nothing
+	case len(b) < 3:
+		return 0, tlsInvalidLength
+	case b[2] != 0:
+		return 0, tlsInvalidSNIType
+	case len(b) < 5:
+		return 0, tlsInvalidLength
 	}
 	n := int(binary.BigEndian.Uint16(b[3:]))
-	if n > len(b)-5 || n > 255 {
-		return tlsInvalidSNILength
+	if n == 0 || n > 255 || n > len(b)-5 {
+		return 0, tlsInvalidSNILength
 	}
-	h.SNI = b[5 : 5+n : 5+n]
-	return ""
+	if name := b[5 : 5+n : 5+n]; utf8.Valid(name) {
+		name, _, _ = bytes.Cut(name, []byte{0}) // a text of C in Suricata
+		h.SNI = name
+	}
+	return 5 + n, ""
 }
 
 func be16s(b []byte) []uint16 {

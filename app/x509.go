@@ -15,17 +15,17 @@ const (
 	x509InvalidVersion     Event = "certificate_invalid_version"
 	x509InvalidSerial      Event = "certificate_invalid_serial"
 	x509InvalidAlgorithm   Event = "certificate_invalid_algorithmidentifier"
-	x509InvalidName        Event = "certificate_invalid_x509name"
 	x509InvalidDate        Event = "certificate_invalid_date"
 	x509InvalidExtensions  Event = "certificate_invalid_extensions"
 	x509InvalidDER         Event = "certificate_invalid_der"
 	x509InvalidSubject     Event = "certificate_invalid_subject"
 	x509InvalidIssuer      Event = "certificate_invalid_issuer"
-	x509InvalidValidity    Event = "certificate_invalid_validity"
 	x509MaxAltNames              = 256
 	x509MaxNameText              = 16 << 10
 	x509MaxAttributesPerDN       = 128
+	derTagBoolean                = 0x01
 	derTagInteger                = 0x02
+	derTagBitString              = 0x03
 	derTagOctetString            = 0x04
 	derTagOID                    = 0x06
 	derTagUTCTime                = 0x17
@@ -71,11 +71,22 @@ func hexColons(b []byte, digits string) []byte {
 	return out
 }
 
-// derNext splits the first element off b. Lengths in long form may have
-// needless zeros (BER), the indefinite form is not understood.
-func derNext(b []byte) (tag byte, body, rest []byte, ok bool) {
+// What reading the head of an element came to.
+type derState uint8
+
+const (
+	derOK    derState = iota
+	derShort          // it ends within the head, or before its content does
+	derBad            // no length that can be read
+)
+
+// derHead reads tag and length of the element at the head of b: n is the length
+// of its content, which may be more than what follows it, content. Lengths in
+// long form may have needless zeros (BER), the indefinite form is not
+// understood.
+func derHead(b []byte) (tag byte, n int, content []byte, state derState) {
 	if len(b) < 2 {
-		return 0, nil, b, false
+		return 0, 0, nil, derShort
 	}
 	tag = b[0]
 	i := 1
@@ -85,251 +96,370 @@ func derNext(b []byte) (tag byte, body, rest []byte, ok bool) {
 		}
 		i++
 		if i >= len(b) {
-			return 0, nil, b, false
+			return 0, 0, nil, derShort
 		}
 	}
-	n := int(b[i])
+	n = int(b[i])
 	i++
 	if n >= 0x80 {
 		octets := n & 0x7f
-		if octets == 0 || octets > 8 || i+octets > len(b) {
-			return 0, nil, b, false
+		if octets == 0 || octets > 8 {
+			return 0, 0, nil, derBad
+		}
+		if octets > len(b)-i {
+			return 0, 0, nil, derShort
 		}
 		n = 0
 		for _, c := range b[i : i+octets] {
-			if n > 1<<31 {
-				return 0, nil, b, false
-			}
-			n = n<<8 | int(c)
+			n = min(n<<8|int(c), 1<<40)
 		}
 		i += octets
 	}
-	if n > len(b)-i {
-		return 0, nil, b, false
-	}
-	return tag, b[i : i+n : i+n], b[i+n:], true
+	return tag, n, b[i:], derOK
 }
 
-// Decode reads the certificate der, of which it keeps slices. It reads as far
-// as it can; the event names what stopped it and is empty if nothing did.
+// derSplit splits the first element off b.
+func derSplit(b []byte) (tag byte, body, rest []byte, state derState) {
+	tag, n, content, state := derHead(b)
+	if state == derOK && n > len(content) {
+		state = derShort
+	}
+	if state != derOK {
+		return tag, nil, b, state
+	}
+	return tag, content[:n:n], content[n:], derOK
+}
+
+// derNext is derSplit for those who do not ask what is wrong.
+func derNext(b []byte) (tag byte, body, rest []byte, ok bool) {
+	tag, body, rest, state := derSplit(b)
+	return tag, body, rest, state == derOK
+}
+
+// isTag says whether tag has the number of want: its class and whether it is
+// constructed are not looked at, as Suricata does not.
+func isTag(tag, want byte) bool { return tag&0x1f == want&0x1f }
+
+// derSequence splits a SEQUENCE off b; the event is what Suricata calls its
+// absence.
+func derSequence(b []byte) (body, rest []byte, bad Event) {
+	tag, n, content, state := derHead(b)
+	switch {
+	case state == derShort:
+		return nil, nil, x509InvalidLength
+	case state == derBad || !isTag(tag, derTagSequence):
+		return nil, nil, x509InvalidDER
+	case n > len(content):
+		return nil, nil, x509InvalidCertificate
+	}
+	return content[:n:n], content[n:], ""
+}
+
+// derAlgorithm splits an AlgorithmIdentifier (RFC 5280 §4.1.1.2) off b.
+func derAlgorithm(b []byte) (rest []byte, bad Event) {
+	body, rest, bad := derSequence(b)
+	if bad != "" {
+		return nil, bad
+	}
+	tag, _, params, state := derSplit(body)
+	switch {
+	case state == derShort:
+		return nil, x509InvalidLength
+	case state == derBad || isTag(tag, derTagOID) && tag&0x20 != 0:
+		return nil, x509InvalidAlgorithm
+	}
+	if len(params) > 0 {
+		switch _, _, _, state = derSplit(params); state {
+		case derShort:
+			return nil, x509InvalidLength
+		case derBad:
+			return nil, x509InvalidDER
+		}
+	}
+	return rest, ""
+}
+
+// derBitString splits a BIT STRING off b.
+func derBitString(b []byte) (rest []byte, ok bool) {
+	tag, body, rest, state := derSplit(b)
+	if state != derOK || tag != derTagBitString || len(body) == 0 || body[0] > 7 {
+		return nil, false
+	}
+	unused := byte(1)<<body[0] - 1
+	return rest, len(body) == 1 && unused == 0 || body[len(body)-1]&unused == 0
+}
+
+// Decode reads the certificate der, of which it keeps slices. The event names
+// what stopped it and is empty if nothing did. Of a certificate that is no DER
+// nothing is kept; names and numbers of one whose names hold a NUL are kept as
+// far as they come before it, subject first.
 func (c *Certificate) Decode(der []byte) Event {
-	*c = Certificate{DER: der, Version: 1}
-	tag, cert, _, ok := derNext(der)
-	if !ok || tag != derTagSequence {
-		return x509InvalidDER
+	*c = Certificate{}
+	x := Certificate{DER: der, Version: 1}
+	if bad := x.read(der); bad != "" {
+		return bad
 	}
-	tag, tbs, _, ok := derNext(cert)
-	if !ok || tag != derTagSequence {
-		return x509InvalidDER
+	if bytes.IndexByte(x.Subject, 0) >= 0 {
+		return x509InvalidSubject // a name that ends early for those who write C
 	}
-	tag, el, rest, ok := derNext(tbs)
-	if !ok {
-		return x509InvalidDER
+	if bytes.IndexByte(x.Issuer, 0) >= 0 {
+		c.Subject = x.Subject
+		return x509InvalidIssuer
 	}
-	if tag == 0xa0 {
-		_, v, _, ok := derNext(el)
-		if !ok || len(v) == 0 || len(v) > 4 {
+	*c = x
+	return ""
+}
+
+// read reads a whole certificate (RFC 5280 §4.1), and says of what is wrong
+// with it what Suricata says.
+func (c *Certificate) read(der []byte) Event {
+	cert, _, bad := derSequence(der)
+	if bad != "" {
+		return bad
+	}
+	tbs, behind, bad := derSequence(cert)
+	if bad != "" {
+		return bad
+	}
+	if bad := c.readBody(tbs); bad != "" {
+		return bad
+	}
+	if behind, bad = derAlgorithm(behind); bad != "" {
+		return bad
+	}
+	if _, ok := derBitString(behind); !ok {
+		return x509InvalidCertificate
+	}
+	return ""
+}
+
+// readBody reads a TBSCertificate.
+func (c *Certificate) readBody(tbs []byte) Event {
+	tag, body, rest, state := derSplit(tbs)
+	switch {
+	case state == derBad || state == derOK && tag == 0:
+		return x509InvalidDER
+	case state == derOK && isTag(tag, 0):
+		vtag, v, _, vstate := derSplit(body)
+		if vstate != derOK || vtag != derTagInteger || len(v) != 1 || v[0] >= 0x80 {
 			return x509InvalidVersion
 		}
-		c.Version = int(v[len(v)-1]) + 1
-		if tag, el, rest, ok = derNext(rest); !ok {
-			return x509InvalidSerial
-		}
+		c.Version = int(v[0]) + 1
+		tbs = rest
 	}
-	if tag != derTagInteger {
+	tag, body, rest, state = derSplit(tbs)
+	if state != derOK || !isTag(tag, derTagInteger) {
 		return x509InvalidSerial
 	}
-	c.Serial = el
-	if tag, _, rest, ok = derNext(rest); !ok || tag != derTagSequence {
-		return x509InvalidAlgorithm
+	c.Serial = body
+	rest, bad := derAlgorithm(rest)
+	if bad != "" {
+		return bad
 	}
-	if tag, el, rest, ok = derNext(rest); !ok || tag != derTagSequence {
-		return x509InvalidIssuer
+	if body, rest, bad = derSequence(rest); bad != "" {
+		return bad
 	}
-	var good bool
-	if c.Issuer, good = appendDN(nil, el); !good {
-		return x509InvalidIssuer
+	c.Issuer = appendDN(nil, body)
+	if body, rest, bad = derSequence(rest); bad != "" {
+		return bad
 	}
-	if tag, el, rest, ok = derNext(rest); !ok || tag != derTagSequence {
-		return x509InvalidValidity
-	}
-	var bad Event
-	tag, when, after, ok := derNext(el)
+	tag, when, body, state := derSplit(body)
+	ok := state == derOK
 	if ok {
 		c.NotBefore, ok = derTime(tag, when)
 	}
-	if !ok {
-		bad = x509InvalidDate
-	}
-	if tag, when, _, ok = derNext(after); ok {
-		c.NotAfter, ok = derTime(tag, when)
-	}
-	if !ok {
-		bad = x509InvalidDate
-	}
-	if tag, el, rest, ok = derNext(rest); !ok || tag != derTagSequence {
-		return x509InvalidSubject
-	}
-	if c.Subject, good = appendDN(nil, el); !good {
-		return x509InvalidSubject
-	}
-	if bytes.IndexByte(c.Subject, 0) >= 0 {
-		bad = x509InvalidSubject // a name that ends early for those who write C
-	}
-	for len(rest) > 0 {
-		if tag, el, rest, ok = derNext(rest); !ok {
-			return x509InvalidExtensions
-		}
-		if tag != 0xa3 {
-			continue
-		}
-		tag, list, _, ok := derNext(el)
-		if !ok || tag != derTagSequence {
-			return x509InvalidExtensions
-		}
-		if !c.extensions(list) {
-			return x509InvalidExtensions
+	if ok {
+		if tag, when, _, state = derSplit(body); state == derOK {
+			c.NotAfter, ok = derTime(tag, when)
 		}
 	}
-	return bad
+	if !ok || state != derOK {
+		return x509InvalidDate
+	}
+	if body, rest, bad = derSequence(rest); bad != "" {
+		return bad
+	}
+	c.Subject = appendDN(nil, body)
+	if body, rest, bad = derSequence(rest); bad != "" {
+		return bad
+	}
+	if body, bad = derAlgorithm(body); bad != "" {
+		return bad
+	}
+	if _, ok := derBitString(body); !ok {
+		return x509InvalidCertificate
+	}
+	return c.readRest(rest)
+}
+
+// readRest reads what is optional behind the public key: unique identifiers and
+// extensions.
+func (c *Certificate) readRest(rest []byte) Event {
+	for id := byte(1); id <= 2 && len(rest) > 0 && isTag(rest[0], id); id++ {
+		_, body, after, state := derSplit(rest)
+		if state != derOK || len(body) == 0 || body[0] > 7 {
+			return x509InvalidCertificate
+		}
+		rest = after
+	}
+	if len(rest) == 0 {
+		return ""
+	}
+	tag, body, _, state := derSplit(rest)
+	switch {
+	case !isTag(rest[0], 3):
+		return x509InvalidExtensions
+	case state != derOK || !isTag(tag, 3):
+		return x509InvalidCertificate
+	case len(body) == 0:
+		return ""
+	}
+	list, _, bad := derSequence(body)
+	if bad != "" {
+		return bad
+	}
+	if !c.extensions(list) {
+		return x509InvalidCertificate
+	}
+	return ""
 }
 
 func (c *Certificate) extensions(list []byte) bool {
 	for len(list) > 0 {
-		tag, ext, rest, ok := derNext(list)
-		if !ok || tag != derTagSequence {
+		tag, ext, rest, state := derSplit(list)
+		if state != derOK || !isTag(tag, derTagSequence) {
 			return false
 		}
 		list = rest
-		tag, oid, body, ok := derNext(ext)
-		if !ok || tag != derTagOID {
+		tag, oid, body, state := derSplit(ext)
+		if state != derOK || isTag(tag, derTagOID) && tag&0x20 != 0 {
 			return false
 		}
-		if string(oid) != "\x55\x1d\x11" { // subjectAltName
-			continue
+		tag, val, body, state := derSplit(body)
+		if state == derOK && isTag(tag, derTagBoolean) {
+			tag, val, _, state = derSplit(body)
 		}
-		for len(body) > 0 {
-			var val []byte
-			if tag, val, body, ok = derNext(body); !ok {
-				return false
-			}
-			if tag != derTagOctetString {
-				continue
-			}
-			tag, names, _, ok := derNext(val)
-			if !ok || tag != derTagSequence {
-				return false
-			}
-			for len(names) > 0 && len(c.AltNames) < x509MaxAltNames {
-				var name []byte
-				if tag, name, names, ok = derNext(names); !ok {
-					return false
-				}
-				if tag == 0x81 || tag == 0x82 || tag == 0x86 {
-					c.AltNames = append(c.AltNames, name)
-				}
-			}
+		if state != derOK || !isTag(tag, derTagOctetString) {
+			return false
+		}
+		if string(oid) == "\x55\x1d\x11" { // subjectAltName
+			c.altNames(val)
 		}
 	}
 	return true
 }
 
-// derTime reads a UTCTime or GeneralizedTime (RFC 5280 §4.1.2.5).
-func derTime(tag byte, b []byte) (time.Time, bool) {
-	year, n := 0, 0
-	switch tag {
-	case derTagUTCTime:
-		n = 2
-	case derTagGeneralizedTime:
-		n = 4
-	default:
-		return time.Time{}, false
+func (c *Certificate) altNames(val []byte) {
+	tag, names, _, state := derSplit(val)
+	if !isTag(tag, derTagSequence) {
+		return
 	}
-	num := func(at, n int) int { // no closure escapes: b is a slice header
-		v := 0
-		for i := at; i < at+n; i++ {
-			if i >= len(b) || b[i] < '0' || b[i] > '9' {
-				return -1
-			}
-			v = 10*v + int(b[i]-'0')
+	for state == derOK && len(names) > 0 && len(c.AltNames) < x509MaxAltNames {
+		var name []byte
+		tag, name, names, state = derSplit(names)
+		if state == derOK && (tag == 0x81 || tag == 0x82 || tag == 0x86) {
+			c.AltNames = append(c.AltNames, name)
 		}
-		return v
 	}
-	if year = num(0, n); year < 0 {
+}
+
+// derTime reads a UTCTime or GeneralizedTime (RFC 5280 §4.1.2.5), in UTC or
+// with the offset that older certificates have.
+func derTime(tag byte, b []byte) (time.Time, bool) {
+	n := 2 // digits of the year
+	switch {
+	case isTag(tag, derTagGeneralizedTime):
+		n = 4
+	case !isTag(tag, derTagUTCTime):
 		return time.Time{}, false
 	}
-	if n == 2 {
+	year, month, day := derDigits(b, 0, n), derDigits(b, n, 2), derDigits(b, n+2, 2)
+	hour, minute, sec := derDigits(b, n+4, 2), derDigits(b, n+6, 2), derDigits(b, n+8, 2)
+	zone := n + 10
+	if n == 4 && sec < 0 {
+		sec, zone = 0, n+8 // which may be left out
+	}
+	if n == 2 && year >= 0 {
 		year += 1900
 		if year < 1950 {
 			year += 100
 		}
 	}
-	month, day, hour, minute := num(n, 2), num(n+2, 2), num(n+4, 2), num(n+6, 2)
-	sec, at := num(n+8, 2), n+10
-	if sec < 0 { // seconds may be left out in UTCTime
-		sec, at = 0, n+8
-	}
-	if month < 1 || month > 12 || day < 1 || day > 31 || hour < 0 || hour > 23 || minute < 0 || minute > 59 || sec > 60 {
+	if year < 0 || month < 1 || month > 12 || day < 1 || hour < 0 || hour > 23 || minute < 0 || minute > 59 || sec < 0 || sec > 60 {
 		return time.Time{}, false
 	}
 	t := time.Date(year, time.Month(month), day, hour, minute, sec, 0, time.UTC)
-	if at < len(b) && (b[at] == '+' || b[at] == '-') {
-		h, m := num(at+1, 2), num(at+3, 2)
-		if h < 0 || m < 0 {
-			return time.Time{}, false
-		}
+	if day > 31 || sec < 60 && t.Day() != day {
+		return time.Time{}, false
+	}
+	switch zone := b[zone:]; {
+	case len(zone) == 1 && zone[0] == 'Z':
+		return t, true
+	case len(zone) == 5 && (zone[0] == '+' || zone[0] == '-'):
+		h, m := derDigits(zone, 1, 2), derDigits(zone, 3, 2)
 		off := time.Duration(h)*time.Hour + time.Duration(m)*time.Minute
-		if b[at] == '+' {
+		if zone[0] == '+' {
 			off = -off
 		}
-		t = t.Add(off)
+		return t.Add(off), h >= 0 && m >= 0
 	}
-	return t, true
+	return time.Time{}, false
+}
+
+// derDigits reads n digits at b[at:], -1 if they are not there.
+func derDigits(b []byte, at, n int) int {
+	v := 0
+	for i := at; i < at+n; i++ {
+		if i >= len(b) || b[i] < '0' || b[i] > '9' {
+			return -1
+		}
+		v = 10*v + int(b[i]-'0')
+	}
+	return v
 }
 
 // appendDN writes a Name (RFC 5280 §4.1.2.4) as text: attributes in wire
-// order, ", " between the sets and " + " within one.
-func appendDN(dst, b []byte) ([]byte, bool) {
+// order, ", " between the sets and " + " within one, up to the first set that
+// cannot be read.
+func appendDN(dst, b []byte) []byte {
 	if dst == nil {
 		dst = []byte{}
 	}
 	count := 0
 	for len(b) > 0 {
-		tag, set, rest, ok := derNext(b)
-		if !ok || tag != derTagSet {
-			return dst, false
+		tag, set, rest, state := derSplit(b)
+		if state != derOK || !isTag(tag, derTagSet) {
+			return dst
 		}
 		b = rest
-		sep := ", "
+		sep, kept := ", ", len(dst)
 		for len(set) > 0 {
-			tag, attr, next, ok := derNext(set)
-			if !ok || tag != derTagSequence {
-				return dst, false
+			tag, attr, next, state := derSplit(set)
+			if state != derOK || !isTag(tag, derTagSequence) {
+				return dst[:kept]
 			}
 			set = next
-			tag, oid, val, ok := derNext(attr)
-			if !ok || tag != derTagOID {
-				return dst, false
+			tag, oid, val, state := derSplit(attr)
+			if state != derOK || tag == derTagOID|0x20 {
+				return dst[:kept]
 			}
-			tag, text, _, ok := derNext(val)
-			if !ok {
-				return dst, false
-			}
-			if count++; count > x509MaxAttributesPerDN || len(dst)+len(text) > x509MaxNameText {
-				return dst, false
+			tag, text, _, state := derSplit(val)
+			if count++; state != derOK || count > x509MaxAttributesPerDN || len(dst)+len(text) > x509MaxNameText {
+				return dst[:kept]
 			}
 			if len(dst) > 0 {
 				dst = append(dst, sep...)
 			}
 			dst = appendAttributeType(dst, oid)
 			dst = append(dst, '=')
+			var ok bool
 			if dst, ok = appendAttributeValue(dst, tag, text); !ok {
-				return dst, false
+				return []byte("<X509Error: Invalid X.509 name>")
 			}
 			sep = " + "
 		}
 	}
-	return dst, true
+	return dst
 }
 
 // appendAttributeType writes the short name of an attribute type, or its OID.
@@ -434,18 +564,11 @@ func appendUint(dst []byte, v uint64) []byte {
 }
 
 // appendAttributeValue writes a string value in UTF-8 and anything else in
-// hexadecimal.
+// hexadecimal; false for a string that is no UTF-8.
 func appendAttributeValue(dst []byte, tag byte, b []byte) ([]byte, bool) {
-	switch tag {
+	switch tag &^ 0x20 {
 	case 0x0c, 0x12, 0x13, 0x14, 0x15, 0x16, 0x19, 0x1a, 0x1b, 0x07:
-		if utf8.Valid(b) {
-			return append(dst, b...), true
-		}
-		// Latin-1, the only other reading of bytes that is ever meant.
-		for _, c := range b {
-			dst = utf8.AppendRune(dst, rune(c))
-		}
-		return dst, true
+		return append(dst, b...), utf8.Valid(b)
 	}
 	if tag == 0x1e && len(b)%2 == 0 { // BMPString
 		for i := 0; i < len(b); i += 2 {
