@@ -426,3 +426,21 @@ func BenchmarkTable(b *testing.B) {
 		})
 	}
 }
+
+// An atomic fragment (RFC 6946) that announces TCP and ends after one byte of it
+// has no flow; with the whole header it has.
+func TestNothingBehindExtensionHeader(t *testing.T) {
+	for _, n := range []int{1, 20} {
+		b := make([]byte, 48+n)
+		b[0], b[5], b[6], b[7], b[40] = 0x60, byte(8+n), 44, 64, packet.ProtoTCP
+		if n > 12 {
+			b[60] = 5 << 4
+		}
+		p := packet.Packet{Data: b}
+		p.Decode()
+		var k Key
+		if got := k.SetPacket(&p, 0); got != (n == 20) {
+			t.Errorf("%d bytes of TCP: a flow is %v", n, got)
+		}
+	}
+}

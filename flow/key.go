@@ -55,9 +55,13 @@ func addr(a [2]uint64, version uint8) netip.Addr {
 }
 
 // SetPacket fills k from a decoded packet and says whether the packet belongs
-// to a flow at all: it has an IP header, is not malformed, and is no fragment.
+// to a flow at all: it has an IP header, is not malformed, is no fragment, and has
+// what its last extension header announced.
 func (k *Key) SetPacket(p *packet.Packet, zone uint32) bool {
 	if p.Malformed() != 0 || p.IsFragment() {
+		return false
+	}
+	if p.IPVersion() == 6 && len(p.Transport()) < 2 {
 		return false
 	}
 	b := p.Data
