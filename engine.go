@@ -398,7 +398,7 @@ func (e *Engine) ruleStats() eve.RuleStats {
 	l := e.loaded.Load()
 	failed := 0
 	for _, p := range l.Problems {
-		if !p.Warning {
+		if !p.Warning && !p.More {
 			failed++
 		}
 	}

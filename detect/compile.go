@@ -32,6 +32,9 @@ type builder struct {
 	appConds []condList
 	hasEvent bool // decoder events only
 	priority bool // the rule names one
+
+	faults []*rule.Error
+	told   int // of the compiler's problems, before the first fault
 }
 
 // list is what a rule wants of one buffer.
@@ -67,6 +70,24 @@ var payloadBuffer = buffer{name: "payload", special: bufPayload}
 // errSkip is returned by a keyword that wants the rule left out silently.
 var errSkip = fmt.Errorf("rule not wanted")
 
+// errFollows is returned by a keyword that misses one before it that was faulty
+// itself: it says nothing new.
+var errFollows = fmt.Errorf("follows from another fault")
+
+// fault notes one more thing that is wrong with the rule. Behind something
+// unsupported, what only it could have made sense of is not complained about.
+func (b *builder) fault(err error) {
+	e, ok := err.(*rule.Error)
+	if !ok || len(b.faults) > 0 && b.faults[0].Unsupported && !e.Unsupported {
+		return
+	}
+	if len(b.faults) == 0 {
+		b.told = len(b.c.problems)
+	}
+	e.More = len(b.faults) > 0
+	b.faults = append(b.faults, e)
+}
+
 // fail makes an error about byte off of the value of the keyword at hand.
 func (b *builder) fail(off int, what, mend string) error {
 	pos := b.r.Pos()
@@ -89,8 +110,9 @@ func (b *builder) unsupported(what string) error {
 	return e
 }
 
-// compileRule compiles r to one or two sigs.
-func (c *compiler) compileRule(r *rule.Rule) ([]sig, error) {
+// compileRule compiles r to one or two sigs. The error is errSkip; what is wrong
+// with the rule is in the faults, then there are no sigs.
+func (c *compiler) compileRule(r *rule.Rule) (sigs []sig, faults []*rule.Error, skip error) {
 	b := &builder{c: c, r: r, info: &Info{Action: r.Action, Proto: r.Proto, Text: r.Text(), File: r.File, Line: r.Line, Priority: 3, Gid: 1}}
 	b.active = payloadBuffer
 	b.s.info = b.info
@@ -101,45 +123,68 @@ func (c *compiler) compileRule(r *rule.Rule) ([]sig, error) {
 	}
 	switch r.Action {
 	case rule.Accept:
-		return nil, b.unsupported("the action accept belongs to the firewall mode of newer versions")
+		b.fault(b.unsupported("the action accept belongs to the firewall mode of newer versions"))
 	case rule.Config:
 		b.info.NoAlert = true
 	}
 	if err := b.head(); err != nil {
-		return nil, err
+		b.fault(err)
 	}
 	for i := range r.Options {
 		b.o = &r.Options[i]
-		k, ok := c.keywords[b.o.Name]
-		if !ok {
-			return nil, b.unsupported("unknown keyword")
-		}
-		switch {
-		case k.value == needs && b.o.Value == "":
-			return nil, b.fail(0, "a value is missing", "write "+b.o.Name+":…;")
-		case k.value == none && b.o.HasValue && b.o.Value != "":
-			return nil, b.fail(0, "this keyword takes no value", "write "+b.o.Name+";")
-		case k.once && b.count(b.o.Name) > 0:
-			return nil, b.fail(0, "this keyword may stand only once in a rule", "remove one of them")
-		}
-		if err := k.parse(b, b.o.Value); err != nil {
-			return nil, err
-		}
-		if k.once {
-			if b.seen == nil {
-				b.seen = make(map[string]int, 4)
-			}
-			b.seen[b.o.Name]++
+		if err := b.option(); err == errSkip && len(b.faults) == 0 {
+			return nil, nil, err
+		} else if err != nil {
+			b.fault(err)
 		}
 	}
 	b.o = nil
-	if err := b.unused(); err != nil {
-		return nil, err
+	if len(b.faults) == 0 {
+		if err := b.unused(); err != nil {
+			b.fault(err)
+		}
 	}
-	if b.info.Sid == 0 {
-		return nil, b.fail(0, "the rule has no sid", "add sid:NUMBER;")
+	if r.Lookup("sid") == nil || b.info.Sid == 0 && len(b.faults) == 0 {
+		b.fault(b.fail(0, "the rule has no sid", "add sid:NUMBER;"))
 	}
-	return b.finish()
+	if len(b.faults) == 0 {
+		s, err := b.finish()
+		if err == nil {
+			return s, nil, nil
+		}
+		b.fault(err)
+	}
+	if len(b.faults) == 0 {
+		return nil, nil, errSkip
+	}
+	c.problems = c.problems[:b.told] // no warnings about a rule that is refused
+	return nil, b.faults, nil
+}
+
+// option compiles the keyword at hand.
+func (b *builder) option() error {
+	k, ok := b.c.keywords[b.o.Name]
+	if !ok {
+		return b.unsupported("unknown keyword")
+	}
+	switch {
+	case k.value == needs && b.o.Value == "":
+		return b.fail(0, "a value is missing", "write "+b.o.Name+":…;")
+	case k.value == none && b.o.HasValue && b.o.Value != "":
+		return b.fail(0, "this keyword takes no value", "write "+b.o.Name+";")
+	case k.once && b.count(b.o.Name) > 0:
+		return b.fail(0, "this keyword may stand only once in a rule", "remove one of them")
+	}
+	if err := k.parse(b, b.o.Value); err != nil {
+		return err
+	}
+	if k.once {
+		if b.seen == nil {
+			b.seen = make(map[string]int, 4)
+		}
+		b.seen[b.o.Name]++
+	}
+	return nil
 }
 
 func (b *builder) count(name string) int { return b.seen[name] }
@@ -338,6 +383,9 @@ func (b *builder) lastContent() (*list, *node, error) {
 				return b.last, &b.last.nodes[i], nil
 			}
 		}
+	}
+	if len(b.faults) > 0 {
+		return nil, nil, errFollows
 	}
 	return nil, nil, b.fail(0, "there is no content that this could be about", "write it behind a content")
 }

@@ -22,6 +22,9 @@ func (b *builder) intOrVar(s string) (n int64, variable uint8, err error) {
 		if i := b.byteVar(s); i != 0 {
 			return 0, i, nil
 		}
+		if len(b.faults) > 0 {
+			return 0, 0, errFollows
+		}
 		return 0, 0, b.fail(0, "unknown byte variable "+strconv.Quote(s), "it is made by byte_extract or byte_math earlier in the rule")
 	}
 	neg := strings.HasPrefix(s, "-")

@@ -86,6 +86,9 @@ func (b *builder) number(v string, lo, hi int) (n int32, variable uint8, err err
 		if i := b.byteVar(v); i != 0 {
 			return 0, i, nil
 		}
+		if len(b.faults) > 0 {
+			return 0, 0, errFollows
+		}
 		return 0, 0, b.fail(0, "unknown byte variable "+strconv.Quote(v), "it is made by byte_extract or byte_math earlier in the rule")
 	}
 	x, e := strconv.Atoi(v)

@@ -225,15 +225,14 @@ func Compile(rules []rule.Rule, cfg Config) (*Ruleset, []*rule.Error) {
 			continue
 		}
 		c.curr = r
-		ss, err := c.compileRule(r)
-		switch e := err.(type) {
-		case nil:
-		case *rule.Error:
-			c.problems = append(c.problems, e)
-			rs.stats.Refused++
-			continue
-		default:
+		ss, faults, skip := c.compileRule(r)
+		if skip != nil {
 			rs.stats.Skipped++
+			continue
+		}
+		if len(faults) > 0 {
+			c.problems = append(c.problems, faults...)
+			rs.stats.Refused++
 			continue
 		}
 		key := uint64(ss[0].info.Gid)<<32 | uint64(ss[0].info.Sid)

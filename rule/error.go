@@ -13,6 +13,8 @@ type Error struct {
 	// Unsupported: the rule is well formed, but this program does not know the
 	// keyword, protocol or form. Keyword names it.
 	Unsupported bool
+	// More: the rule has another fault, which was told before this one.
+	More bool
 	// Warning: the rule is loaded all the same.
 	Warning bool
 }

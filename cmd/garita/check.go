@@ -136,7 +136,7 @@ func (o *checkOptions) tell(w io.Writer, problems []*rule.Error) error {
 func (o *checkOptions) count(w io.Writer, l *garita.Loaded, policy bool) error {
 	refused, why := 0, map[string]int{}
 	for _, p := range l.Problems {
-		if p.Warning {
+		if p.Warning || p.More {
 			continue
 		}
 		refused++
