@@ -259,7 +259,7 @@ func (t *Tracker) rawPiece(s *TCP, h *half, d Dir) (data []byte, off uint64) {
 		if t.ahead.h == h && !t.cfg.Strict {
 			return t.rawAhead(h)
 		}
-		if t.cfg.Inline && t.repeat.end > t.repeat.off && t.res.Dir == d {
+		if t.cfg.Inline && t.repeat.h == h {
 			return t.rawAgain(h, t.chunk[d])
 		}
 		return nil, from
@@ -287,7 +287,7 @@ func (t *Tracker) rawPiece(s *TCP, h *half, d Dir) (data []byte, off uint64) {
 // acknowledged: a chunk about its place.
 func (t *Tracker) rawAgain(h *half, chunk uint64) (data []byte, off uint64) {
 	from, to := max(h.start, h.solid), h.edge
-	lo, hi := max(t.repeat.off, from), min(t.repeat.end, to)
+	lo, hi := max(t.repeat.off, from), min(t.repeat.off+uint64(len(t.repeat.data)), to)
 	if hi <= lo {
 		return nil, h.raw
 	}
@@ -327,9 +327,12 @@ func (t *Tracker) rawAhead(h *half) (data []byte, off uint64) {
 	return t.scratch, off - uint64(len(left))
 }
 
-// RawDone says that what Raw last showed of a direction was inspected.
+// RawDone says that what Raw last showed of a direction was inspected. What is
+// shown for the packet alone (a repetition, what came before its turn) is shown
+// once.
 func (t *Tracker) RawDone(s *TCP, d Dir) {
 	h := &s.half[d]
+	t.ahead, t.repeat = pending{}, pending{}
 	if upTo := t.rawTo[d]; upTo > h.raw {
 		h.raw = min(upTo, h.edge)
 		h.flags &^= rawDue
@@ -423,7 +426,7 @@ func (t *Tracker) insert(s *TCP, h *half, g *segment) {
 		off = first
 	}
 	if t.res.Retransmission = end <= h.edge; t.res.Retransmission {
-		t.repeat = span{off, end}
+		t.repeat = pending{h, off, data}
 	}
 	if t.cfg.Inline {
 		t.insertInline(h, off, data, pos)

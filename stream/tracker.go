@@ -103,7 +103,7 @@ type Tracker struct {
 	pending pending
 	ahead   pending   // out of order and kept already, when not strict
 	ending  bool      // not strict, and a side of the session has ended
-	repeat  span      // of the packet under Update, if it repeats what is there
+	repeat  pending   // the packet under Update, if it repeats what is there
 	seen    bool      // the payload of the packet under Update was looked at
 	safe    [2]uint64 // acknowledged before the packet under Update
 	events  [12]Event
@@ -318,7 +318,7 @@ func (t *Tracker) Update(s *TCP, p *packet.Packet, dir Dir) *Result {
 	r := &t.res
 	*r = Result{Events: t.events[:0], Edits: t.edits[:0], Exception: Ignore, Dir: dir}
 	t.pending, t.ahead = pending{}, pending{}
-	t.seen, t.repeat = false, span{}
+	t.seen, t.repeat = false, pending{}
 	g := &t.seg
 	if !g.set(p, dir) {
 		return r
@@ -457,6 +457,7 @@ func (s *TCP) turn() {
 // Finish makes everything that is there available to App and Raw, acknowledged
 // or not, because nothing more will come. For detection at the end of a flow.
 func (t *Tracker) Finish(s *TCP) {
+	t.ahead, t.repeat = pending{}, pending{} // their packet is gone
 	for d := range s.half {
 		s.half[d].flags |= finished
 	}
