@@ -131,3 +131,27 @@ func TestOddRulesAgainstSuricata(t *testing.T) {
 		}
 	}
 }
+
+// TestEmptyPayload: an empty payload is looked at where a piece of the stream is due, and
+// only there.
+func TestEmptyPayload(t *testing.T) {
+	set := compile(t, Config{},
+		`alert tcp any any -> any any (isdataat:!10; sid:1;)`,
+		`alert tcp-pkt any any -> any any (content:!"stream"; sid:2;)`,
+		`alert tcp any any -> any any (content:!"stream"; flow:only_stream; sid:3;)`,
+		`alert tcp any any -> any any (isdataat:20; sid:4;)`,
+		`alert tcp any any -> any any (isdataat:!0; sid:5;)`)
+	for _, c := range []struct{ payload, raw, want string }{
+		{"", "", "[]"},
+		{"", "a long piece of the stream", "[1 2 4 5]"},
+		{"short", "", "[1 2]"}, // not in the stream: looked at by itself
+	} {
+		in := &Input{Packet: pkt(6, c.payload), Flow: &Flow{}, Established: true}
+		if c.raw != "" {
+			in.Raw = []byte(c.raw)
+		}
+		if got := fmt.Sprint(sids(t, set, in)); got != c.want {
+			t.Errorf("payload %q, stream %q: %s, want %s", c.payload, c.raw, got, c.want)
+		}
+	}
+}

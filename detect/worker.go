@@ -525,7 +525,9 @@ func (w *Worker) payload(s *sig, c *chain, in *Input, payload []byte) (ok, strea
 	if s.flags&(sigNeedPacket|sigTx) != sigNeedPacket && s.flags&sigNeedStream != 0 && in.InStream && in.Packet.Proto() == packet.ProtoTCP {
 		return false, false
 	}
-	if len(payload) == 0 || s.flow&flowOnlyStream != 0 {
+	// With a piece of the stream also an empty payload is looked at, as in
+	// Suricata: what must not be there is not in it.
+	if len(payload) == 0 && (len(in.Raw) == 0 || in.NoPayload()) || s.flow&flowOnlyStream != 0 {
 		return false, false
 	}
 	return w.onPacket(c, payload), false
