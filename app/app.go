@@ -187,6 +187,10 @@ type TxBase struct {
 	// Unlogged: a rule does not want the transaction recorded.
 	Unlogged bool
 
+	// Trailers are the directions in which a trailer ended a body in chunks,
+	// if only an empty one (RFC 9112 section 7.1.2).
+	Trailers DirSet
+
 	told DirSet // directions whose end MessageEnded has reported
 }
 

@@ -172,6 +172,9 @@ type Conn struct {
 	probe probeState
 }
 
+// Seen is how many bytes of direction d were given to the parser, gaps included.
+func (c *Conn) Seen(d Dir) uint64 { return c.total[d] }
+
 type connFlags uint16
 
 const (

@@ -263,6 +263,14 @@ func (p *http1) headerLine(c *Conn, d Dir, s *httpSide, m *httpMsg, off int, lin
 	s.folded = true
 }
 
+// headerEnds takes in the pending header if what follows is known and does not
+// continue it.
+func (p *http1) headerEnds(c *Conn, d Dir, s *httpSide, m *httpMsg, next []byte) {
+	if len(next) > 0 && !isFold(next[0]) {
+		p.flushHeader(c, d, s, m)
+	}
+}
+
 // flushHeader parses the pending header line.
 func (p *http1) flushHeader(c *Conn, d Dir, s *httpSide, m *httpMsg) {
 	if !s.hasPending {

@@ -267,6 +267,7 @@ func (p *http1) requestHeaders(c *Conn, s *httpSide, data []byte) (int, bool) {
 	m.raw = append(m.raw, line...)
 	if !end {
 		p.headerLine(c, ToServer, s, m, off, line)
+		p.headerEnds(c, ToServer, s, m, data[n:])
 		return n, true
 	}
 	p.flushHeader(c, ToServer, s, m)
@@ -288,6 +289,7 @@ func (p *http1) requestHeadersDone(c *Conn, s *httpSide) {
 	if s.trailer {
 		t.tellOdd()
 		t.reach(ToServer, StageTrailer)
+		t.Trailers |= DirTS
 		p.endMessage(c, ToServer, s)
 		return
 	}

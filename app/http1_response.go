@@ -305,6 +305,7 @@ func (p *http1) responseHeaders(c *Conn, s *httpSide, data []byte) (int, bool) {
 	m.raw = append(m.raw, line...)
 	if !blank {
 		p.headerLine(c, ToClient, s, m, off, m.raw[off:off+end])
+		p.headerEnds(c, ToClient, s, m, data[n:])
 		return n, true
 	}
 	m.raw = append(m.raw, data[n:n+swallow]...)
@@ -376,6 +377,7 @@ func (p *http1) responseHeadersDone(c *Conn, s *httpSide) {
 	m.built = 0
 	if s.trailer {
 		t.reach(ToClient, StageTrailer)
+		t.Trailers |= DirTC
 		p.endMessage(c, ToClient, s)
 		return
 	}

@@ -739,7 +739,7 @@ func (b *builder) buildLists(fastList *list) error {
 		default:
 			for dir := app.ToServer; dir <= app.ToClient; dir++ {
 				if s.dirs.Has(dir) && d.dirs.Has(dir) {
-					s.engines[dir] = append(s.engines[dir], engine{kind: engineBuffer, grows: d.grows(), fast: l == fastList, stage: d.stage, multi: d.multi, absent: l.abs, buf: l.buf, chain: ch, conds: l.conds})
+					s.engines[dir] = append(s.engines[dir], engine{kind: engineBuffer, from: d.from(), fast: l == fastList, stage: d.stage, multi: d.multi, absent: l.abs, buf: l.buf, chain: ch, conds: l.conds})
 				}
 			}
 		}
@@ -750,7 +750,7 @@ func (b *builder) buildLists(fastList *list) error {
 		}
 		for dir := app.ToServer; dir <= app.ToClient; dir++ {
 			if s.dirs.Has(dir) && cl.dirs.Has(dir) {
-				s.engines[dir] = append(s.engines[dir], engine{kind: engineConds, stage: cl.stage, conds: cl.conds, file: cl.file})
+				s.engines[dir] = append(s.engines[dir], engine{kind: engineConds, from: cl.stage, stage: cl.stage, conds: cl.conds, file: cl.file})
 			}
 		}
 	}

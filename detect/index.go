@@ -87,7 +87,7 @@ func (c *compiler) index() {
 		d := &rs.buffers[k.buf]
 		for p := app.Proto(0); p < app.NProto; p++ {
 			if txProtos[k].Has(p) && d.protos.Has(p) {
-				rs.tx[p][k.dir] = append(rs.tx[p][k.dir], txGroup{group: g, buf: k.buf, stage: d.stage, kind: d.kind, grows: d.grows(), multi: d.multi})
+				rs.tx[p][k.dir] = append(rs.tx[p][k.dir], txGroup{group: g, buf: k.buf, from: d.from(), stage: d.stage, kind: d.kind, grows: d.grows(), multi: d.multi, again: p == app.HTTP1 && d.field == app.HTTPHeader})
 			}
 		}
 	}
@@ -176,23 +176,12 @@ func (b *builder) chooseFast() (fastPattern, *list) {
 			continue
 		}
 		exact := l.def.kind == app.KindText && l.def.field != app.NoField
-		weak := false
-		switch l.def.field {
-		case app.HTTPMethod, app.HTTPStatCode, app.HTTPStatMsg:
-			weak = true
-		}
 		for i := range l.nodes {
 			n := &l.nodes[i]
 			if n.op != opContent || n.flags&nNegated != 0 {
 				continue
 			}
-			sc := len(n.pattern)<<20 + strength(n.pattern)
-			if l.def.special != bufPayload && !weak {
-				sc += 1 << 40
-			}
-			if n.flags&nFast != 0 {
-				sc += 1 << 41
-			}
+			sc := fastScore(l, n)
 			if sc <= score {
 				continue
 			}
@@ -204,10 +193,49 @@ func (b *builder) chooseFast() (fastPattern, *list) {
 			}
 		}
 	}
+	if bestList == nil {
+		bestList = b.negatedList()
+	}
 	if best.buf < 0 {
 		best = b.regexLiteral()
 	}
 	return best, bestList
+}
+
+// negatedList is where the fast pattern of a rule lies whose contents are all
+// negated. It finds no packets, but says when the rule has been judged.
+func (b *builder) negatedList() (best *list) {
+	score := -1
+	for _, l := range b.lists {
+		if l.def.special == bufBase64 || l.abs != presentOnly {
+			continue
+		}
+		for i := range l.nodes {
+			n := &l.nodes[i]
+			if n.op != opContent {
+				continue
+			}
+			if sc := fastScore(l, n); sc > score {
+				best, score = l, sc
+			}
+		}
+	}
+	return best
+}
+
+// fastScore says how good a content is to be looked for.
+func fastScore(l *list, n *node) int {
+	sc := len(n.pattern)<<20 + strength(n.pattern)
+	switch {
+	case l.def.special == bufPayload:
+	case l.def.field == app.HTTPMethod, l.def.field == app.HTTPStatCode, l.def.field == app.HTTPStatMsg: // say little
+	default:
+		sc += 1 << 40
+	}
+	if n.flags&nFast != 0 {
+		sc += 1 << 41
+	}
+	return sc
 }
 
 // regexLiteral is the longest string without which no expression of the rule

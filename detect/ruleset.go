@@ -145,10 +145,12 @@ type headerGroup struct {
 type txGroup struct {
 	*group
 	buf   int32
+	from  uint8 // as in engine
 	stage uint8
 	kind  app.Kind
 	grows bool
 	multi bool
+	again bool // looked at once more behind a trailer
 }
 
 // compiler is what is shared while rules are compiled.

@@ -94,10 +94,10 @@ const (
 // or a number, an event, a file.
 type engine struct {
 	kind   engineKind
-	stage  uint8
+	from   uint8 // what the transaction must have reached to be looked at
+	stage  uint8 // where what is looked at is final
 	multi  bool
-	fast   bool
-	grows  bool // looked at as it grows, final at its stage
+	fast   bool // has the fast pattern, or would if it were not negated
 	file   bool // conditions on one file
 	absent absence
 	buf    int32  // of engineBuffer: index of a bufDef
@@ -141,6 +141,27 @@ type bufDef struct {
 // grows says whether the buffer has values before its stage is reached: bodies,
 // and the names of files, of which a message may bring more.
 func (d *bufDef) grows() bool { return d.kind == app.KindBody || d.field == app.FileName }
+
+// from is the stage a transaction must have reached for the buffer to be looked
+// at. Single headers of HTTP/1 are as soon as their line is whole; the block of
+// all of them, and the host that is made of it, with its end.
+func (d *bufDef) from() uint8 {
+	switch d.field {
+	case app.HTTPUserAgent, app.HTTPAccept, app.HTTPAcceptEnc, app.HTTPAcceptLang, app.HTTPReferer, app.HTTPCookie,
+		app.HTTPContentType, app.HTTPContentLen, app.HTTPConnection, app.HTTPServer, app.HTTPLocation,
+		app.HTTPRequestHeader, app.HTTPResponseHeader:
+		return app.StageLine
+	}
+	if d.grows() {
+		return app.StageStarted
+	}
+	return d.stage
+}
+
+// isFinal says that what is looked at at a stage does not change any more.
+func isFinal(stage, progress uint8, through bool) bool {
+	return through || progress > stage || stage > 0 && progress >= stage
+}
 
 // special are buffers that are no fields of transactions.
 type special uint8

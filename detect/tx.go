@@ -13,9 +13,14 @@ type txState struct {
 }
 
 type txDir struct {
-	done  bool
-	ran   []uint64 // groups that need not run again, one bit each
-	rules []ruleState
+	done bool
+	// trailer: the headers were searched once more behind the trailer.
+	trailer bool
+	// What the direction had when the rules were last judged.
+	progress uint8
+	seen     uint64   // in bytes, and 1 more
+	ran      []uint64 // groups that need not run again, one bit each
+	rules    []ruleState
 }
 
 // ruleState is a rule that matched in part, or cannot match any more.
@@ -127,19 +132,27 @@ func (w *Worker) inspectTx(in *Input, tx app.Tx) {
 	w.gen0()
 	w.cand = w.cand[:0]
 	groups := rs.tx[b.Proto][d]
+	seen := uint64(1)
+	if c := in.conn(); c != nil {
+		seen += c.Seen(d)
+	}
+	fresh := seen != sd.seen || progress != sd.progress || in.EndOfFlow
+	sd.seen, sd.progress = seen, progress
+	trailer := !sd.trailer && progress >= app.StageTrailer && b.Trailers.Has(d)
+	sd.trailer = sd.trailer || trailer
 	for len(sd.ran)*64 < len(groups) {
 		sd.ran = append(sd.ran, 0)
 	}
 	for i := range groups {
 		g := &groups[i]
-		if g.stage > progress && !g.grows && !in.EndOfFlow {
+		if g.from > progress && !in.EndOfFlow {
 			continue
 		}
-		if sd.ran[i>>6]>>(i&63)&1 != 0 {
+		if sd.ran[i>>6]>>(i&63)&1 != 0 && !(g.again && trailer) {
 			continue
 		}
 		w.scanTx(g, in, tx, d)
-		if !g.grows && (progress > g.stage || g.stage > 0 && progress >= g.stage) || through {
+		if !g.grows && isFinal(g.stage, progress, false) || through {
 			sd.ran[i>>6] |= 1 << (i & 63)
 		}
 	}
@@ -159,7 +172,7 @@ func (w *Worker) inspectTx(in *Input, tx app.Tx) {
 	slices.Sort(w.cand)
 	for _, id := range w.cand {
 		if rs.sigs[id].flags&sigFrame == frames {
-			w.inspectRule(in, tx, b, sd, id, progress, through)
+			w.inspectRule(in, tx, b, sd, id, progress, through, fresh)
 		}
 	}
 	if through {
@@ -203,8 +216,9 @@ func (w *Worker) scanTx(g *txGroup, in *Input, tx app.Tx, d app.Dir) {
 	}
 }
 
-// inspectRule looks at one rule for one transaction.
-func (w *Worker) inspectRule(in *Input, tx app.Tx, b *app.TxBase, sd *txDir, id uint32, progress uint8, through bool) {
+// inspectRule looks at one rule for one transaction; fresh says that its
+// direction has gone on since the last look.
+func (w *Worker) inspectRule(in *Input, tx app.Tx, b *app.TxBase, sd *txDir, id uint32, progress uint8, through, fresh bool) {
 	s := &w.rs.sigs[id]
 	at := -1
 	for i := range sd.rules {
@@ -227,13 +241,14 @@ func (w *Worker) inspectRule(in *Input, tx app.Tx, b *app.TxBase, sd *txDir, id 
 	}
 	before := met
 	engines := s.engines[in.Dir]
+	passed := false
 	all, cannot, stream := true, false, false
 	for i := range engines {
 		if met>>i&1 != 0 {
 			continue
 		}
 		e := &engines[i]
-		if e.stage > progress && !e.grows && !through {
+		if e.from > progress && !through {
 			all = false
 			break
 		}
@@ -245,11 +260,20 @@ func (w *Worker) inspectRule(in *Input, tx app.Tx, b *app.TxBase, sd *txDir, id 
 		}
 		stream = stream || fromStream
 		met |= 1 << i
+		passed = passed || e.fast && isFinal(e.stage, progress, through)
+	}
+	if all && passed && at < 0 && !fresh {
+		return
 	}
 	over := all || cannot
+	// A rule that matches at its first look, when what its fast pattern lies in
+	// is final, is not kept in mind by Suricata: the pattern is not looked for
+	// again. Yet the rule is judged again where it comes up all the same: by a
+	// pattern in the payload, a negated pattern, or headers searched once more.
+	// Of a message of HTTP/1 nothing is kept before its first line is whole.
 	if at >= 0 {
 		sd.rules[at].met, sd.rules[at].over = met, over
-	} else if met != before || over {
+	} else if (met != before || over) && !(all && passed) && !(b.Proto == app.HTTP1 && progress == app.StageStarted) {
 		sd.rules = append(sd.rules, ruleState{sig: id, met: met, over: over})
 	}
 	if all {
@@ -267,7 +291,7 @@ func (w *Worker) engine(e *engine, s *sig, in *Input, tx app.Tx, progress uint8,
 		}
 		return notYet, false
 	case engineConds:
-		final := through || progress > e.stage || e.stage > 0 && progress >= e.stage
+		final := isFinal(e.stage, progress, through)
 		if e.file {
 			return w.matchFiles(e.conds, in, tx.Base(), in.Dir, through), false
 		}
@@ -308,7 +332,7 @@ func (w *Worker) engine(e *engine, s *sig, in *Input, tx app.Tx, progress uint8,
 		}
 		return notYet, false
 	}
-	final := through || progress > e.stage || e.stage > 0 && progress >= e.stage
+	final := isFinal(e.stage, progress, through)
 	any := false
 	for i := 0; ; i++ {
 		data, ok := def.bytesOf(tx, d, i)
