@@ -200,6 +200,8 @@ func (r *reader) app() {
 		r.bad("app-layer.protocols.tls.encryption-handling", fmt.Errorf("%q is neither default, bypass nor full", v))
 	}
 	r.c.AppError = r.exception("app-layer.error-policy")
+	r.c.App.SMTP.NoMIME = !r.n.Bool("app-layer.protocols.smtp.mime.decode-mime", true)
+	r.c.App.SMTP.BodyMD5 = r.n.Bool("app-layer.protocols.smtp.mime.body-md5", false)
 	h := "app-layer.protocols.http.libhtp.default-config."
 	r.http(strings.TrimSuffix(h, "."), &c.HTTP)
 	if s := r.n.Get("app-layer.protocols.http.libhtp.server-config"); s != nil {

@@ -254,6 +254,21 @@ func (r *reader) eveType(t eve.Types, sub *conf.Node, xff eve.XFF) {
 		e.JA4 = e.JA4 || sub.Bool("ja4", false)
 	case eve.QUIC:
 		e.JA4 = e.JA4 || sub.Bool("ja4", false)
+	case eve.SMTP:
+		if sub.Bool("extended", false) {
+			e.MailFields = eve.MailExtended()
+		}
+		for _, name := range strs(sub, "custom") {
+			m, ok := eve.MailFieldByName(name)
+			if !ok {
+				r.warn("outputs.eve-log.types.smtp.custom: " + name + " is not shown")
+			}
+			e.MailFields |= m
+		}
+		for _, v := range strs(sub, "md5") {
+			e.MailSubjectMD5 = e.MailSubjectMD5 || v == "subject"
+			e.MailBodyMD5 = e.MailBodyMD5 || v == "body"
+		}
 	case eve.DHCP:
 		e.DHCPExtended = sub.Bool("extended", false)
 	case eve.Stats:
@@ -364,4 +379,12 @@ func (c *Config) logs() (ws []*eve.Writer) {
 		ws = append(ws, a.To)
 	}
 	return ws
+}
+
+// strs are the values of a list, none if there is no such list.
+func strs(n *conf.Node, name string) []string {
+	if k := n.Get(name); k != nil {
+		return values(k)
+	}
+	return nil
 }

@@ -29,6 +29,17 @@ func texts(b [][]byte) []string {
 	return out
 }
 
+// each returns all values of a field that goes to the server.
+func each(t Tx, f Field) (out []string) {
+	for i := 0; ; i++ {
+		v, ok := t.Bytes(f, ToServer, i)
+		if !ok {
+			return out
+		}
+		out = append(out, string(v))
+	}
+}
+
 func TestJudgeSSH(t *testing.T) {
 	judgeRecords(t, SSH, "ssh", func(tx Tx) []string {
 		m := tx.(*SSHTx)
@@ -50,7 +61,7 @@ func TestJudgeSMTP(t *testing.T) {
 			names = append(names, string(f.Name))
 		}
 		return []string{fmt.Sprintf("%s %s %v from=%s to=%v cc=%v urls=%v files=%v", m.Helo, m.MailFrom, texts(m.RcptTo),
-			m.From, texts(m.To), texts(m.CC), texts(m.URLs), names)}
+			m.Header("from"), each(m, EmailTo), each(m, EmailCC), each(m, EmailURL), names)}
 	}, func(r eveRecord) []string {
 		return []string{fmt.Sprintf("%s %s %v from=%s to=%v cc=%v urls=%v files=%v", r.str("smtp", "helo"), r.str("smtp", "mail_from"),
 			list(r, "smtp", "rcpt_to"), r.str("email", "from"), list(r, "email", "to"), list(r, "email", "cc"), list(r, "email", "url"), list(r, "email", "attachment"))}

@@ -2,6 +2,9 @@ package app
 
 import (
 	"bytes"
+	"crypto/md5"
+	"hash"
+	"net/netip"
 	"slices"
 )
 
@@ -30,18 +33,81 @@ const (
 	mimeMaxFilename    = 255
 	mimeMaxURLs        = 64
 	mimeMaxURL         = 1024
-	mimeMaxReceived    = 32
+	mimeMaxHeaders     = 256
 	mimeMaxText        = 2048 // longest line in which URLs are looked for
 	mimeMaxFiles       = 256
 )
 
-// Email is what the header of a message says. Values are unfolded and
-// trimmed, nil if the field is absent.
+// Email is what a message says.
 type Email struct {
-	From, Subject, Date, MessageID, XMailer []byte
-	To, CC                                  [][]byte // one address each
-	Received                                [][]byte
-	URLs                                    [][]byte // in text parts, without http://
+	Headers []EmailHeader // of the message itself, not of its parts; bounded
+	URLs    [][]byte      // without http://, in lower case
+	// BodyMD5 is the sum of all bytes behind the header as they were sent,
+	// once the message is complete; only if SMTPConfig.BodyMD5 asks for it.
+	BodyMD5    [16]byte
+	HasBodyMD5 bool
+	State      EmailState
+	// Of the URLs of the entity that was under way at the end (else of the
+	// message): there are any, an address in place of a name, a program.
+	HasURL, HasAddressURL, HasExeURL bool
+}
+
+// EmailHeader is a field of a header: its name in lower case, its value with
+// the line ends of folding taken out and trimmed.
+type EmailHeader struct {
+	Name, Value []byte
+}
+
+// EmailState is how far the parsing of a message came.
+type EmailState uint8
+
+// States of a message.
+const (
+	EmailReady         EmailState = iota // nothing seen
+	EmailHeaderStarted                   // within its header
+	EmailHeaderDone
+	EmailBodyStarted
+	EmailDone
+	EmailError // not parsed to its end
+)
+
+// Header returns the value of the last field with a name, which is in lower
+// case; nil if there is none.
+func (e *Email) Header(name string) []byte {
+	for i := len(e.Headers) - 1; i >= 0; i-- {
+		if string(e.Headers[i].Name) == name {
+			return e.Headers[i].Value
+		}
+	}
+	return nil
+}
+
+// HeaderAt returns the i-th value of a field, the last one sent first.
+func (e *Email) HeaderAt(name string, i int) ([]byte, bool) {
+	for k := len(e.Headers) - 1; k >= 0; k-- {
+		if string(e.Headers[k].Name) == name {
+			if i == 0 {
+				return e.Headers[k].Value, true
+			}
+			i--
+		}
+	}
+	return nil, false
+}
+
+// Address returns the i-th of the addresses in a field; false behind the last.
+func (e *Email) Address(name string, i int) ([]byte, bool) {
+	rest := e.Header(name)
+	for len(rest) > 0 {
+		var a []byte
+		if a, rest = nextAddress(rest); len(a) > 0 {
+			if i == 0 {
+				return a, true
+			}
+			i--
+		}
+	}
+	return nil, false
 }
 
 type mimeEncoding uint8
@@ -55,10 +121,12 @@ const (
 // mimeParser takes a message line by line (RFC 5322, 2045, 2046) and hands the
 // attachments to its transaction as files.
 type mimeParser struct {
-	env   *Env
-	tx    *TxBase
-	email *Email
-	limit int // bytes kept of a file
+	env     *Env
+	tx      *SMTPTx
+	email   *Email
+	limit   int  // bytes kept of a file
+	sumBody bool // the body is to be summed; summing: it is
+	summing bool
 
 	bounds   [][]byte // of the multiparts we are in, outermost first
 	inBody   bool
@@ -72,7 +140,6 @@ type mimeParser struct {
 	boundary []byte
 	filename []byte
 	attached bool
-	text     bool
 	message  bool
 	file     *File
 	crlf     bool // a line end to be delivered before the next line
@@ -83,10 +150,17 @@ type mimeParser struct {
 	out      []byte // decoded bytes of a line
 	urlLine  []byte
 	started  bool
+	failed   bool // the rest is not looked at
+	sum      hash.Hash
+	summed   bool
+	urls     [2]urlKinds // of the message, of the part under way
 }
 
-func (m *mimeParser) begin(env *Env, tx *TxBase, e *Email, limit int) {
-	*m = mimeParser{env: env, tx: tx, email: e, limit: limit, header: m.header[:0], out: m.out[:0], urlLine: m.urlLine[:0], bounds: m.bounds[:0]}
+// urlKinds is what URLs were found.
+type urlKinds struct{ any, address, exe bool }
+
+func (m *mimeParser) begin(env *Env, tx *SMTPTx, limit int) {
+	*m = mimeParser{env: env, tx: tx, email: &tx.Email, limit: limit, header: m.header[:0], out: m.out[:0], urlLine: m.urlLine[:0], bounds: m.bounds[:0], sum: m.sum}
 	m.entity()
 }
 
@@ -94,17 +168,21 @@ func (m *mimeParser) begin(env *Env, tx *TxBase, e *Email, limit int) {
 func (m *mimeParser) entity() {
 	m.inBody, m.preamble = false, false
 	m.encoding, m.boundary, m.filename = mimePlain, nil, nil
-	m.attached, m.text, m.message = false, true, false
+	m.attached, m.message = false, false
 	m.file = nil
 	m.crlf = false
 	m.b64n, m.b64end = 0, false
 	m.header = m.header[:0]
 	m.entities++
+	m.urls[1] = urlKinds{}
 }
 
 // line takes a line without its end, or a piece of one: end says whether the
-// line ends behind it.
-func (m *mimeParser) line(b []byte, end bool) {
+// line ends behind it. raw is the line as it was sent.
+func (m *mimeParser) line(raw, b []byte, end bool) {
+	if m.failed {
+		return
+	}
 	m.started = true
 	first := !m.cont
 	m.cont = !end
@@ -114,14 +192,19 @@ func (m *mimeParser) line(b []byte, end bool) {
 	if len(b) > mimeMaxLine {
 		m.tx.event(mimeLongLine)
 	}
-	if !m.inBody {
-		m.headerLine(b, first)
+	summing := m.summing
+	header := !m.inBody && m.headerLine(b, first)
+	if summing || m.summing && !header {
+		m.sumLine(raw, end)
+	}
+	if header {
 		return
 	}
 	if first && m.delimiter(b) {
 		return
 	}
-	if m.preamble {
+	m.reach(EmailBodyStarted)
+	if m.preamble && m.entities > 1 {
 		return
 	}
 	m.bodyLine(b, first, end)
@@ -158,38 +241,58 @@ func (m *mimeParser) delimiter(b []byte) bool {
 	return false
 }
 
-func (m *mimeParser) headerLine(b []byte, first bool) {
+// headerLine takes a line of a header; false: the body begins with it.
+func (m *mimeParser) headerLine(b []byte, first bool) bool {
 	switch {
-	case !first || len(b) > 0 && (b[0] == ' ' || b[0] == '\t'):
-		if len(m.header) == 0 {
-			return
+	case len(b) == 0 && first:
+		m.field()
+		m.beginBody()
+		return true
+	case !first, b[0] == ' ', b[0] == '\t', !mimeFieldBegins(b):
+		if first && m.delimiter(b) {
+			return true
 		}
-		if first {
-			b = append([]byte(" "), bytes.TrimLeft(b, " \t")...)
+		if len(m.header) == 0 {
+			if !first || b[0] == ' ' || b[0] == '\t' {
+				return true
+			}
+			m.beginBody() // it has no header
+			return false
 		}
 		if room := mimeMaxHeaderName + mimeMaxHeaderValue + 2 - len(m.header); len(b) > room {
 			b = b[:max(0, room)]
 			m.long = true
 		}
 		m.header = append(m.header, b...)
-	case len(b) == 0:
-		m.field()
-		m.beginBody()
 	default:
 		m.field()
-		if bytes.IndexByte(b, ':') < 0 {
-			if m.delimiter(b) {
-				return
-			}
-			m.tx.event(mimeMalformed)
-			if m.entities == 1 && len(m.header) == 0 && m.email.From == nil {
-				return
-			}
-		}
 		if room := mimeMaxHeaderName + mimeMaxHeaderValue + 2; len(b) > room {
 			b, m.long = b[:room], true
 		}
 		m.header = append(m.header[:0], b...)
+	}
+	m.reach(EmailHeaderStarted)
+	return true
+}
+
+// mimeFieldBegins says whether a line has the name of a field and a colon (RFC
+// 5322 §2.2).
+func mimeFieldBegins(b []byte) bool {
+	k := bytes.IndexByte(b, ':')
+	if k <= 0 {
+		return false
+	}
+	for _, c := range b[:k] {
+		if c <= ' ' || c > '~' {
+			return false
+		}
+	}
+	return true
+}
+
+func (m *mimeParser) reach(s EmailState) {
+	if m.email.State < s {
+		m.email.State = s
 	}
 }
 
@@ -210,46 +313,11 @@ func (m *mimeParser) field() {
 		value = value[:min(len(value), mimeMaxHeaderValue)]
 	}
 	name = bytes.TrimSpace(name)
-	top := m.entities == 1
-	e := m.email
-	set := func(dst *[]byte) {
-		if *dst == nil {
-			*dst = clone(value)
-		}
+	lower := bytes.ToLower(name)
+	if m.entities == 1 && len(m.email.Headers) < mimeMaxHeaders {
+		m.email.Headers = append(m.email.Headers, EmailHeader{lower, clone(value)})
 	}
-	switch string(bytes.ToLower(name)) {
-	case "from":
-		if top {
-			set(&e.From)
-		}
-	case "subject":
-		if top {
-			set(&e.Subject)
-		}
-	case "date":
-		if top {
-			set(&e.Date)
-		}
-	case "message-id":
-		if top {
-			set(&e.MessageID)
-		}
-	case "x-mailer":
-		if top {
-			set(&e.XMailer)
-		}
-	case "to":
-		if top {
-			e.To = appendAddresses(e.To, value)
-		}
-	case "cc":
-		if top {
-			e.CC = appendAddresses(e.CC, value)
-		}
-	case "received":
-		if top && len(e.Received) < mimeMaxReceived {
-			e.Received = append(e.Received, clone(value))
-		}
+	switch string(lower) {
 	case "content-transfer-encoding":
 		switch string(bytes.ToLower(value)) {
 		case "base64":
@@ -263,12 +331,13 @@ func (m *mimeParser) field() {
 		m.setFilename(value, "filename")
 	case "content-type":
 		kind := bytes.ToLower(bytes.TrimSpace(bytes.SplitN(value, []byte(";"), 2)[0]))
-		m.text = bytes.HasPrefix(kind, []byte("text/plain")) || bytes.HasPrefix(kind, []byte("text/html"))
 		m.message = bytes.HasPrefix(kind, []byte("message/"))
 		if b, ok := mimeParam(value, "boundary"); ok && len(b) > 0 {
 			if len(b) > mimeMaxBoundary {
 				m.tx.event(mimeLongBoundary)
 				m.tx.event(mimeParseFailed)
+				m.failed = true
+				m.reach(EmailError)
 			} else {
 				m.boundary = b
 			}
@@ -295,16 +364,24 @@ func (m *mimeParser) setFilename(value []byte, param string) {
 // beginBody: the empty line behind a header was seen.
 func (m *mimeParser) beginBody() {
 	m.inBody = true
+	if m.entities == 1 {
+		m.reach(EmailHeaderDone)
+	}
+	inner := m.message && !m.attached && len(m.bounds) < mimeMaxDepth && m.encoding == mimePlain
+	m.summing = m.summing || m.sumBody && !inner
 	switch {
 	case m.boundary != nil && len(m.bounds) < mimeMaxDepth:
 		m.bounds = append(m.bounds, m.boundary)
 		m.preamble = true
-	case m.message && !m.attached && len(m.bounds) < mimeMaxDepth && m.encoding == mimePlain:
+	case inner:
 		m.entity() // the message within begins with a header
 	case m.attached:
 		if len(m.tx.Files) < mimeMaxFiles {
 			m.file = &File{Name: m.filename, Dir: ToServer}
 			m.tx.Files = append(m.tx.Files, m.file)
+			if m.entities == 1 {
+				m.tx.Whole = m.file
+			}
 		}
 	}
 }
@@ -320,19 +397,57 @@ func (m *mimeParser) endEntity() {
 		m.deliver(m.out)
 	}
 	m.scanURLs(true)
+	m.closeFile()
+}
+
+func (m *mimeParser) closeFile() {
 	if m.file != nil {
 		m.env.closeFile(m.file)
 		m.file = nil
 	}
 }
 
-// end closes the message.
-func (m *mimeParser) end() {
+// end closes the message; whole: it came to its end.
+func (m *mimeParser) end(whole bool) {
 	if m.tx == nil {
 		return
 	}
-	m.endEntity()
+	if m.failed {
+		m.closeFile()
+	} else {
+		m.endEntity()
+		if m.entities > 1 && len(m.bounds) > 0 {
+			m.tx.event(mimeMalformed) // a part goes on
+		}
+		if whole && !m.cont {
+			m.reach(EmailDone)
+		}
+	}
+	k := m.urls[0]
+	if m.entities > 1 && len(m.bounds) > 0 {
+		k = m.urls[1]
+	}
+	e := m.email
+	e.HasURL, e.HasAddressURL, e.HasExeURL = k.any, k.address, k.exe
+	if m.summed {
+		m.sum.Sum(e.BodyMD5[:0])
+		e.HasBodyMD5 = true
+		m.sum.Reset()
+		m.summed = false
+	}
 	m.tx = nil
+}
+
+// sumLine adds a line as it was sent to the sum of the body.
+func (m *mimeParser) sumLine(raw []byte, end bool) {
+	if m.sum == nil {
+		m.sum = md5.New()
+	}
+	m.summed = true
+	m.sum.Write(raw)
+	if end {
+		m.sum.Write([]byte{'\n'})
+	}
 }
 
 func (m *mimeParser) deliver(b []byte) {
@@ -346,7 +461,7 @@ func (m *mimeParser) deliver(b []byte) {
 		}
 		return
 	}
-	if m.text {
+	if !m.attached {
 		if room := mimeMaxText - len(m.urlLine); len(b) > room {
 			b = b[:max(room, 0)]
 		}
@@ -363,9 +478,7 @@ func (m *mimeParser) bodyLine(b []byte, first, end bool) {
 		}
 		m.base64(b)
 		m.deliver(m.out)
-		if m.file == nil {
-			m.scanURLs(false)
-		}
+		m.scanURLs(end)
 		return
 	case mimeQP:
 		if first && end && len(b) > mimeMaxEncodedLine {
@@ -493,9 +606,10 @@ func (m *mimeParser) scanURLs(all bool) {
 			n++
 		}
 		if n > 0 {
-			url := b[:n]
+			url := bytes.ToLower(b[:n])
+			m.kindOfURL(url)
 			if !slices.ContainsFunc(m.email.URLs, func(u []byte) bool { return bytes.Equal(u, url) }) {
-				m.email.URLs = append(m.email.URLs, clone(url))
+				m.email.URLs = append(m.email.URLs, url)
 			}
 		}
 		b = b[n:]
@@ -503,24 +617,44 @@ func (m *mimeParser) scanURLs(all bool) {
 	m.urlLine = m.urlLine[:0]
 }
 
-func urlByte(c byte) bool {
-	return c > ' ' && c < 0x7f && c != '"' && c != '\'' && c != '<' && c != '>' && c != '(' && c != ')'
+// kindOfURL notes what a URL shows of itself.
+func (m *mimeParser) kindOfURL(url []byte) {
+	k := &m.urls[min(m.entities-1, 1)]
+	k.any = true
+	host, _, _ := bytes.Cut(url, []byte("/"))
+	if a, err := netip.ParseAddr(string(host)); err == nil && a.Zone() == "" {
+		k.address = true
+	}
+	for i := bytes.Index(url, []byte(".exe")); i >= 0; {
+		rest := url[i+4:]
+		if len(rest) == 0 || !(rest[0] >= 'a' && rest[0] <= 'z' || digit(rest[0])) {
+			k.exe = true
+			break
+		}
+		next := bytes.Index(rest, []byte(".exe"))
+		if next < 0 {
+			break
+		}
+		i += 4 + next
+	}
 }
 
-func appendAddresses(dst [][]byte, value []byte) [][]byte {
-	quoted, start := false, 0
-	for i := 0; i <= len(value) && len(dst) < 64; i++ {
-		if i < len(value) && value[i] == '"' {
+func urlByte(c byte) bool {
+	return c > ' ' && c != '"' && c != '\'' && c != '<' && c != '>' && c != ']'
+}
+
+// nextAddress takes the first of a list of addresses.
+func nextAddress(value []byte) (addr, rest []byte) {
+	quoted := false
+	for i, c := range value {
+		if c == '"' {
 			quoted = !quoted
 		}
-		if i == len(value) || value[i] == ',' && !quoted {
-			if a := bytes.TrimSpace(value[start:i]); len(a) > 0 {
-				dst = append(dst, clone(a))
-			}
-			start = i + 1
+		if c == ',' && !quoted {
+			return bytes.TrimSpace(value[:i]), value[i+1:]
 		}
 	}
-	return dst
+	return bytes.TrimSpace(value), nil
 }
 
 // mimeParam returns a parameter of a header value (RFC 2045 §5.1), quoted or

@@ -59,8 +59,12 @@ type MQTTMessage struct {
 	ClientID              []byte
 	WillTopic, WillData   []byte
 	Username, Password    []byte
-	SessionPresent, HasSP bool // of CONNACK
-	Truncated             bool
+	SessionPresent, HasSP bool   // of CONNACK
+	QoSs                  []byte // of SUBSCRIBE, one for each topic
+	// Properties of version 5 as they stand in the message, those of the will
+	// apart; MQTTProperty reads them.
+	Properties, WillProperties []byte
+	Truncated                  bool
 }
 
 // QoS of the message.
@@ -266,8 +270,8 @@ func mqttString(b []byte) (s, rest []byte, ok bool) {
 	return b[2 : 2+n : 2+n], b[2+n:], true
 }
 
-// properties jumps over the properties of version 5.
-func (p *mqttParser) properties(b []byte) ([]byte, bool) {
+// properties cuts off the properties of version 5 and puts them in dst.
+func (p *mqttParser) properties(dst *[]byte, b []byte) ([]byte, bool) {
 	if p.version < 5 {
 		return b, true
 	}
@@ -275,6 +279,7 @@ func (p *mqttParser) properties(b []byte) ([]byte, bool) {
 	if n == 0 || int64(l) > int64(len(b)-n) {
 		return nil, false
 	}
+	*dst = b[n : n+int(l)]
 	return b[n+int(l):], true
 }
 
@@ -287,14 +292,14 @@ func (p *mqttParser) decode(m *MQTTMessage, b []byte) (ok bool) {
 		}
 		m.Version, m.ConnectFlags = b[0], b[1]
 		p.version = m.Version
-		if b, ok = p.properties(b[4:]); !ok {
+		if b, ok = p.properties(&m.Properties, b[4:]); !ok {
 			return false
 		}
 		if m.ClientID, b, ok = mqttString(b); !ok {
 			return false
 		}
 		if m.ConnectFlags&4 != 0 {
-			if b, ok = p.properties(b); !ok {
+			if b, ok = p.properties(&m.WillProperties, b); !ok {
 				return false
 			}
 			if m.WillTopic, b, ok = mqttString(b); !ok {
@@ -320,6 +325,7 @@ func (p *mqttParser) decode(m *MQTTMessage, b []byte) (ok bool) {
 			return false
 		}
 		m.SessionPresent, m.HasSP, m.Reason = b[0]&1 != 0, true, b[1:2]
+		p.properties(&m.Properties, b[2:])
 		return true
 	case mqttPublish:
 		topic, rest, ok := mqttString(b)
@@ -333,7 +339,7 @@ func (p *mqttParser) decode(m *MQTTMessage, b []byte) (ok bool) {
 			}
 			m.ID, rest = binary.BigEndian.Uint16(rest), rest[2:]
 		}
-		if rest, ok = p.properties(rest); !ok {
+		if rest, ok = p.properties(&m.Properties, rest); !ok {
 			return false
 		}
 		m.Payload = rest
@@ -345,6 +351,7 @@ func (p *mqttParser) decode(m *MQTTMessage, b []byte) (ok bool) {
 		m.ID = binary.BigEndian.Uint16(b)
 		if len(b) > 2 {
 			m.Reason = b[2:3]
+			p.properties(&m.Properties, b[3:])
 		}
 		return true
 	case mqttSubscribe, mqttUnsubscribe:
@@ -352,7 +359,7 @@ func (p *mqttParser) decode(m *MQTTMessage, b []byte) (ok bool) {
 			return false
 		}
 		m.ID = binary.BigEndian.Uint16(b)
-		if b, ok = p.properties(b[2:]); !ok {
+		if b, ok = p.properties(&m.Properties, b[2:]); !ok {
 			return false
 		}
 		for len(b) > 0 && len(m.Topics) < mqttMaxTopics {
@@ -364,6 +371,7 @@ func (p *mqttParser) decode(m *MQTTMessage, b []byte) (ok bool) {
 				if len(b) < 1 {
 					return false
 				}
+				m.QoSs = append(m.QoSs, b[0]&3)
 				b = b[1:]
 			}
 			m.Topics = append(m.Topics, topic)
@@ -374,7 +382,7 @@ func (p *mqttParser) decode(m *MQTTMessage, b []byte) (ok bool) {
 			return false
 		}
 		m.ID = binary.BigEndian.Uint16(b)
-		if b, ok = p.properties(b[2:]); !ok {
+		if b, ok = p.properties(&m.Properties, b[2:]); !ok {
 			return false
 		}
 		m.Reason = b
@@ -382,8 +390,11 @@ func (p *mqttParser) decode(m *MQTTMessage, b []byte) (ok bool) {
 	case mqttDisconnect, mqttAuth:
 		if p.version >= 5 {
 			m.Reason = []byte{0}
-			if len(b) > 0 {
+			// Suricata reads a reason only where properties follow, were they
+			// none.
+			if len(b) > 1 || len(b) == 1 && m.Type == mqttAuth {
 				m.Reason = b[:1]
+				p.properties(&m.Properties, b[1:])
 			}
 		}
 		return true

@@ -34,6 +34,8 @@ type SMTPConfig struct {
 	ContentLimit int
 	// NoMIME leaves messages alone.
 	NoMIME bool
+	// BodyMD5 sums the bodies of messages.
+	BodyMD5 bool
 }
 
 // SMTPTx is one mail: from the first command (or the end of the mail before)
@@ -45,6 +47,9 @@ type SMTPTx struct {
 	MailFrom []byte // with angle brackets, as sent
 	RcptTo   [][]byte
 	HasMail  bool // a message was begun: Email means something
+	// Whole is the file that is the message itself, not a part of it; nil if it
+	// is none.
+	Whole *File
 }
 
 // Bytes implements Tx.
@@ -60,23 +65,23 @@ func (t *SMTPTx) Bytes(f Field, d Dir, i int) ([]byte, bool) {
 	case SMTPRcptTo:
 		return at(t.RcptTo, i)
 	case EmailFrom:
-		return only(t.From, i)
+		return only(t.Header("from"), i)
 	case EmailTo:
-		return at(t.To, i)
+		return t.Address("to", i)
 	case EmailCC:
-		return at(t.CC, i)
+		return t.Address("cc", i)
 	case EmailSubject:
-		return only(t.Subject, i)
+		return only(t.Header("subject"), i)
 	case EmailDate:
-		return only(t.Date, i)
+		return only(t.Header("date"), i)
 	case EmailMessageID:
-		return only(t.MessageID, i)
+		return only(t.Header("message-id"), i)
 	case EmailXMailer:
-		return only(t.XMailer, i)
+		return only(t.Header("x-mailer"), i)
 	case EmailURL:
 		return at(t.URLs, i)
 	case EmailReceived:
-		return at(t.Received, i)
+		return t.HeaderAt("received", i)
 	case FileName:
 		if f := t.FileAt(d, i); f != nil {
 			return f.Name, true
@@ -115,7 +120,7 @@ type smtpParser struct {
 func newSMTP() parser { return &smtpParser{} }
 
 func (p *smtpParser) reset() {
-	*p = smtpParser{pending: p.pending[:0], mime: mimeParser{header: p.mime.header[:0], out: p.mime.out[:0], urlLine: p.mime.urlLine[:0]}}
+	*p = smtpParser{pending: p.pending[:0], mime: mimeParser{header: p.mime.header[:0], out: p.mime.out[:0], urlLine: p.mime.urlLine[:0], sum: p.mime.sum}}
 }
 
 func (*smtpParser) maxPending() int { return smtpMaxDataLine + 2 }
@@ -185,7 +190,7 @@ func (p *smtpParser) transaction(c *Conn, d Dir) *SMTPTx {
 // done closes the mail under way.
 func (p *smtpParser) done() {
 	if p.mail {
-		p.mime.end()
+		p.mime.end(true)
 		p.mail = false
 	}
 	if p.tx != nil {
@@ -283,7 +288,8 @@ func (p *smtpParser) beginMail(c *Conn) {
 		limit = 100000
 	}
 	p.mail = true
-	p.mime.begin(c.env, &t.TxBase, &t.Email, limit)
+	p.mime.begin(c.env, t, limit)
+	p.mime.sumBody = c.env.Config.SMTP.BodyMD5
 }
 
 // message takes a line of DATA, or a piece of a line.
@@ -293,6 +299,7 @@ func (p *smtpParser) message(line []byte, end bool) {
 	if !p.answered {
 		p.tx.event(smtpInvalidPipelining)
 	}
+	raw := line
 	if first && len(line) > 0 && line[0] == '.' {
 		if end && (len(line) == 1 || len(line) == 2 && line[1] == '\r') {
 			p.done()
@@ -301,7 +308,7 @@ func (p *smtpParser) message(line []byte, end bool) {
 		line = line[1:] // RFC 5321 §4.5.2
 	}
 	if p.mail {
-		p.mime.line(line, end)
+		p.mime.line(raw, line, end)
 		p.progress()
 	}
 }
@@ -328,7 +335,7 @@ func (p *smtpParser) chunk(b []byte) int {
 		line = line[:n]
 	}
 	if p.mail {
-		p.mime.line(line, k >= 0)
+		p.mime.line(line, line, k >= 0)
 		p.progress()
 	}
 	p.bdat -= uint64(n)
@@ -384,7 +391,7 @@ func (p *smtpParser) reply(c *Conn, b []byte) {
 		if p.data && !p.answered {
 			p.data, p.midLine = false, false
 			if p.mail {
-				p.mime.end()
+				p.mime.end(false)
 				p.mail = false
 			}
 		}
@@ -431,10 +438,14 @@ func (p *smtpParser) gap(_ *Conn, d Dir, n uint64) bool {
 
 func (p *smtpParser) close(_ *Conn, d Dir, tail []byte) {
 	if d == ToServer && p.data && p.mail && len(tail) > 0 {
-		p.mime.line(tail, true)
+		p.mime.line(tail, tail, true)
 	}
-	if d == ToServer || p.tx != nil && !p.data {
-		p.done()
+	if p.tx != nil && (d == ToServer || !p.data) {
+		if p.mail && d == ToServer {
+			p.mime.end(false)
+			p.mail = false
+		}
+		p.tx.reach(d, StageComplete)
 	}
 }
 

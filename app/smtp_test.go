@@ -1,6 +1,7 @@
 package app
 
 import (
+	"crypto/md5"
 	"encoding/base64"
 	"fmt"
 	"strings"
@@ -45,8 +46,9 @@ func TestSMTP(t *testing.T) {
 		{0, EmailFrom, 0, "A <a@example.org>"},
 		{0, EmailTo, 1, `"C, D" <c@example.org>`},
 		{0, EmailSubject, 0, "hello world"},
-		{0, EmailURL, 0, "www.example.com/x.exe"},
-		{0, EmailURL, 1, "<absent>"},
+		{0, EmailURL, 0, "no.example/"}, // Suricata reads what comes before the parts, too
+		{0, EmailURL, 1, "www.example.com/x.exe"},
+		{0, EmailURL, 2, "<absent>"},
 		{0, FileName, 0, "a.bin"},
 		{0, FileName, 1, "q.txt"},
 		{0, FileName, 2, "x y.txt"},
@@ -78,6 +80,29 @@ func TestSMTPBDAT(t *testing.T) {
 		t.Errorf("%d files, want 3", n)
 	}
 	checkLaws(t, SMTP, say)
+}
+
+// TestSMTPBodies: what belongs to the body of a message, told by its sum.
+func TestSMTPBodies(t *testing.T) {
+	for _, x := range []struct{ mail, body, from string }{
+		{"From: a\r\n\r\nx\r\n", "x\r\n", "a"},
+		{"From: a\r\n\r\n..x\r\n", "..x\r\n", "a"},
+		{"From: a\r\nmore\r\nFrom : b\r\n\r\nx\r\n", "x\r\n", "amoreFrom : b"},
+		{"From: a\r\nFrom: b\r\n\r\nx\n", "x\n", "b"},
+		{"no header\r\nFrom: a\r\n", "no header\r\nFrom: a\r\n", ""},
+		{"From: a\r\nContent-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\nA: b\r\n\r\nx\r\n--b--\r\n", "--b\r\nA: b\r\n\r\nx\r\n--b--\r\n", "a"},
+		{"From: a\r\nContent-Type: message/rfc822\r\n\r\nFrom: b\r\n\r\nx\r\n", "x\r\n", "a"},
+	} {
+		c := new(Conn)
+		c.Reset(NewEnv(Config{SMTP: SMTPConfig{BodyMD5: true}}), Hints{SrcPort: 40000, DstPort: 25, Expected: &Expectation{Proto: SMTP}})
+		for _, p := range []piece{tc("220 x ESMTP\r\n"), ts("EHLO x\r\n"), tc("250 x\r\n"), ts("DATA\r\n"), tc("354 go\r\n"), ts(x.mail + ".\r\n")} {
+			c.Feed(p.dir, p.data)
+		}
+		m := c.Transactions()[0].(*SMTPTx)
+		if want := md5.Sum([]byte(x.body)); !m.HasBodyMD5 || m.BodyMD5 != want || string(m.Header("from")) != x.from {
+			t.Errorf("%q: sum %v of another body, or from %q", x.mail, m.HasBodyMD5, m.Header("from"))
+		}
+	}
 }
 
 func TestSMTPEvents(t *testing.T) {

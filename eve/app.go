@@ -91,7 +91,13 @@ func (l *Logger) txRecord(p *packet.Packet, f *FlowInfo, tx app.Tx) {
 			l.plainRecord(SSH, "ssh", p, f, tx, ofFlow, true)
 		}
 	case *app.SMTPTx:
-		l.plainRecord(SMTP, "smtp", p, f, tx, ofFlow, true)
+		if l.Wants(SMTP) {
+			o := l.beginAs("smtp", p, f, ofFlow)
+			o.uint("tx_id", t.ID)
+			smtpObject(o, t)
+			l.emailObject(o, t, true)
+			l.end()
+		}
 	case *app.FTPTx:
 		l.plainRecord(FTP, "ftp", p, f, tx, ofFlow, true)
 	case *app.FTPDataTx:
@@ -111,9 +117,9 @@ func (l *Logger) txRecord(p *packet.Packet, f *FlowInfo, tx app.Tx) {
 	case *app.SMBTx:
 		l.plainRecord(SMB, "smb", p, f, tx, ofFlow, false)
 	case *app.NFSTx:
-		l.plainRecord(NFS, "nfs", p, f, tx, ofFlow, false)
+		l.plainRecord(NFS, "nfs", p, f, tx, ofPacket, false)
 	case *app.MQTTTx:
-		l.plainRecord(MQTT, "mqtt", p, f, tx, ofPacket, false)
+		l.plainRecord(MQTT, "mqtt", p, f, tx, ofFlow, false)
 	case *app.SIPTx:
 		l.plainRecord(SIP, "sip", p, f, tx, ofPacket, false)
 	case *app.RFBTx:
@@ -162,7 +168,7 @@ func (l *Logger) txObject(o *object, tx app.Tx) {
 		l.sshObject(o, t)
 	case *app.SMTPTx:
 		smtpObject(o, t)
-		emailObject(o, t)
+		l.emailObject(o, t, false)
 	case *app.FTPTx:
 		ftpObject(o, t)
 	case *app.FTPDataTx:

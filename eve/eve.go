@@ -129,6 +129,11 @@ type Config struct {
 	Sums Sums
 	// NoTLSResumption leaves out handshakes that resume a session.
 	NoTLSResumption bool
+	// MailFields are the fields of messages that smtp records show beside
+	// sender and receivers; MailSubjectMD5 and MailBodyMD5 add sums (the latter
+	// if app.SMTPConfig.BodyMD5 makes them).
+	MailFields                  MailFields
+	MailSubjectMD5, MailBodyMD5 bool
 	// DHCPExtended writes every DHCP message in full, not only what gave an
 	// address to somebody.
 	DHCPExtended bool

@@ -21,6 +21,7 @@ func mqttObject(o *object, t *app.MQTTTx) {
 			o.uint("skipped_length", uint64(m.Length))
 		} else {
 			mqttFields(o, t, m)
+			mqttProperties(o, m.Properties)
 		}
 		o.close()
 	}
@@ -55,6 +56,7 @@ func mqttFields(o *object, t *app.MQTTTx, m *app.MQTTMessage) {
 			o.open("will")
 			o.bytes("topic", m.WillTopic)
 			o.bytes("message", m.WillData)
+			mqttProperties(o, m.WillProperties)
 			o.close()
 		}
 	case 2:
@@ -81,8 +83,8 @@ func mqttFields(o *object, t *app.MQTTTx, m *app.MQTTMessage) {
 			o.item()
 			o.open("")
 			o.bytes("topic", s)
-			if i < len(m.Reason) {
-				o.uint("qos", uint64(m.Reason[i]&3))
+			if i < len(m.QoSs) {
+				o.uint("qos", uint64(m.QoSs[i]))
 			}
 			o.close()
 		}
@@ -107,6 +109,27 @@ func mqttFields(o *object, t *app.MQTTTx, m *app.MQTTMessage) {
 	case 14, 15:
 		code("reason_code")
 	}
+}
+
+// mqttProperties adds the properties of a message of version 5.
+func mqttProperties(o *object, b []byte) {
+	p, b, ok := app.NextMQTTProperty(b)
+	if !ok {
+		return
+	}
+	o.open("properties")
+	for ; ok; p, b, ok = app.NextMQTTProperty(b) {
+		switch p.Kind {
+		case app.MQTTNumber:
+			o.uint(p.Name, uint64(p.Number))
+		case app.MQTTText:
+			o.bytes(p.Name, p.Text)
+		case app.MQTTPair:
+			o.keyEscaped(string(p.Key))
+			o.b = appendString(o.b, p.Text)
+		}
+	}
+	o.close()
 }
 
 func sipObject(o *object, t *app.SIPTx) {
