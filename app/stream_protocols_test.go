@@ -33,7 +33,7 @@ func mqttTalk() []piece {
 		ts(mqttPacket(0x34, mqttString16("a/b")+"\x00\x02\x00"+"exactly once")), tc(mqttPacket(0x50, "\x00\x02")),
 		ts(mqttPacket(0x62, "\x00\x02")), tc(mqttPacket(0x70, "\x00\x02")),
 		tc(mqttPacket(0x30, mqttString16("c")+"\x00"+string(make([]byte, 200000)))),
-		ts(mqttPacket(0xc0, "")), tc(mqttPacket(0xd0, "")), ts(mqttPacket(0xe0, "\x04")),
+		ts(mqttPacket(0xc0, "")), tc(mqttPacket(0xd0, "")), ts(mqttPacket(0xe0, "\x04\x00")),
 	}
 }
 
