@@ -29,7 +29,6 @@ func (t *Tracker) insertInline(h *half, off uint64, data []byte, pos int) {
 			}
 			t.diff(old, data[:n], pos)
 		}
-		t.res.Refused = t.res.Refused || off+n > h.edge
 	}
 	i := 0
 	if h.track != nil {

@@ -129,10 +129,6 @@ type Result struct {
 	// Depth tells by direction whether the stream passed the depth, now or
 	// earlier: its data is not followed any more.
 	Depth [2]bool
-	// Refused says that the packet brings bytes again that were refused before,
-	// after the application parser had them: App does not give them once more,
-	// Raw does. If they were refused for what App made of them, refuse again.
-	Refused bool
 	// Retransmission says that all of the payload was there before.
 	Retransmission bool
 }
