@@ -80,7 +80,7 @@ func LoadConfig(file string, set []string) (*FileConfig, error) {
 		}
 	}
 	c := &FileConfig{LogDir: n.String("default-log-dir", ""), tree: n}
-	r := reader{n: n, c: c}
+	r := reader{n: n, c: c, file: file != ""}
 	r.vars()
 	r.rules()
 	r.outputs()
@@ -108,6 +108,7 @@ type reader struct {
 	n    *conf.Node
 	c    *FileConfig
 	errs []error
+	file bool // there is a file; else what it does not say is as in the packaged one
 }
 
 func (r *reader) bad(path string, err error) {

@@ -385,7 +385,9 @@ func (r *reader) detect() {
 	r.c.IPIP = r.n.Bool("decoder.ipip.enabled", false)
 	t := &r.c.Tunnels
 	t.Teredo, t.VXLAN, t.Geneve = r.tunnel("teredo"), r.tunnel("vxlan"), r.tunnel("geneve")
-	t.Teredo.Any = !t.Teredo.Off && t.Teredo.List == nil
+	// A file that says nothing about the ports of Teredo means all of them;
+	// without a file they are those of Suricata's packaged one.
+	t.Teredo.Any = r.file && !t.Teredo.Off && t.Teredo.List == nil
 	c.ReadFile = os.ReadFile
 	c.DataDir = r.n.String("default-data-dir", "")
 	r.geoIP()
