@@ -245,10 +245,11 @@ func (p *http1) afterRequestLine(c *Conn, s *httpSide) {
 
 func (p *http1) requestHeaders(c *Conn, s *httpSide, data []byte) (int, bool) {
 	n := p.line(c, ToServer, s, data)
+	m := &s.tx.msg[ToServer]
 	if n == 0 {
+		p.headerEnds(c, ToServer, s, m, data)
 		return 0, false
 	}
-	m := &s.tx.msg[ToServer]
 	line := data[:n]
 	end := emptyLine(line)
 	if !end && n == 2 && isLWS(line[0]) {

@@ -280,14 +280,16 @@ func statusNumber(p []byte) int {
 // that another byte follows.
 func (p *http1) responseHeaders(c *Conn, s *httpSide, data []byte) (int, bool) {
 	end, n, swallow, lfcr := s.responseLineEnd(data)
+	m := &s.tx.msg[ToClient]
 	if n == 0 {
 		if len(data) >= httpLineMax {
 			p.tooLong(c, ToClient, s, data)
+		} else {
+			p.headerEnds(c, ToClient, s, m, data)
 		}
 		return 0, false
 	}
 	line := data[:n]
-	m := &s.tx.msg[ToClient]
 	if len(m.raw)+n > httpHeadersMax {
 		s.tx.event("response_field_too_long")
 		c.fail()

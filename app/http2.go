@@ -161,7 +161,7 @@ func (p *http2) step(c *Conn, d Dir, s *http2Side, data []byte) (n, need int) {
 			s.preface = true
 			return len(h2Preface), 0
 		case more:
-			return 0, len(h2Preface)
+			return 0, len(data) + 1
 		}
 		s.preface = true // the beginning was not seen, or is not as it should be
 		if len(data) >= 4 && string(data[:4]) == "PRI " {
